@@ -1,0 +1,69 @@
+//! What a transport brings to the suite: how its ends are opened.
+
+use crate::{Capabilities, Pair, Receiver, Result, Sender};
+use std::any::Any;
+use std::io;
+use std::process::Command;
+
+/// A transport, as the suite sees it.
+///
+/// The suite asks for a [`Place`], opens the two ends there (each in a thread or a process of its own,
+/// at the same time, so that either may wait for the other), and tries the rules of the contract.
+pub trait Fixture: Sync {
+    /// What the transport can do. Rules that need more are passed over.
+    fn capabilities(&self) -> Capabilities;
+
+    /// A place where nobody is yet, and that no other test uses.
+    fn place(&self) -> Place;
+
+    /// Opens one end, waiting for the other at most ten seconds if the transport has to.
+    ///
+    /// It may be called in another process than [`place`](Fixture::place) was, with the place's text.
+    fn open(&self, end: End, place: &str) -> Result<Opened>;
+
+    /// Prepares a child process that will open `end`, where it needs more than the place's text: a
+    /// descriptor, say. Most transports need nothing.
+    fn hand_over(&self, end: End, place: &str, child: &mut Command) -> io::Result<()> {
+        let _ = (end, place, child);
+        Ok(())
+    }
+
+    /// Takes the place's name, as its owner does, and holds it until the result is dropped; does not
+    /// wait for a peer. `None` if this transport has no names.
+    fn bind(&self, place: &str) -> Option<Result<Box<dyn Any + Send>>> {
+        let _ = place;
+        None
+    }
+}
+
+/// Where two ends meet: text that may be given to another process, and what keeps the place and cleans
+/// it up.
+pub struct Place {
+    /// The place: most often an endpoint.
+    pub text: String,
+    /// Dropped when the test is over: a temporary directory, a queue to be removed.
+    pub keep: Box<dyn Any + Send>,
+}
+
+/// Which end to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Messages go in here.
+    Sender,
+    /// Messages come out here.
+    Receiver,
+    /// The end of a pair that binds.
+    Binder,
+    /// The end of a pair that connects.
+    Connector,
+}
+
+/// An end that is open.
+pub enum Opened {
+    /// For [`End::Sender`].
+    Sender(Box<dyn Sender>),
+    /// For [`End::Receiver`].
+    Receiver(Box<dyn Receiver>),
+    /// For [`End::Binder`] and [`End::Connector`].
+    Pair(Box<dyn Pair>),
+}

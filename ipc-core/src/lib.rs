@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod capabilities;
+mod channel;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod deframer;
+mod endpoint;
+mod error;
+mod framing;
+mod stream;
+pub mod wait;
+
+pub use capabilities::{Boundaries, Capabilities};
+pub use channel::{Pair, Receiver, Sender};
+pub use deframer::Deframer;
+pub use endpoint::{Address, Endpoint, Host, Options, Scheme, ToEndpoint};
+pub use error::{Error, ErrorKind, Limit, Result};
+pub use framing::{Frame, Framing};
+pub use stream::{FramedReceiver, FramedSender};
+pub use wait::{Attempt, Step, Wait, Waiter, Waiting};

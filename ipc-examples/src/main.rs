@@ -1,0 +1,2 @@
+//! Lists the recipes and runs them.
+fn main() {}
