@@ -1,22 +1,22 @@
 //! How messages are told apart in a stream of bytes.
-//!
-//! | framing | on the wire | empty message | the stream ends inside a message |
-//! |---|---|---|---|
-//! | `length` | the length, four bytes, little-endian, then the message | yes | `Truncated` |
-//! | `lines` | the message, then a newline | yes | the rest is the last message |
-//! | `nul` | the message, then a NUL byte | yes | the rest is the last message |
-//! | `fixed:N` | the message, which has N bytes | no | `Truncated` |
-//! | `raw` | the message; boundaries are lost | no | cannot be told |
-//!
-//! `length` is ours and the default: it alone carries any message whole, whatever dies. The others talk
-//! to programs that know nothing of us: `lines` to the shell, `nul` to `find -print0`, `fixed:N` to C
-//! programs that write a struct or a `char[255]`, `raw` to everything.
 
 use crate::{Error, ErrorKind, Result};
 use std::fmt;
 use std::str::FromStr;
 
 /// How messages are told apart in a stream of bytes: the option `framing` of an endpoint.
+///
+/// | framing | on the wire | empty message | the stream ends inside a message |
+/// |---|---|---|---|
+/// | `length` | the length, four bytes, little-endian, then the message | yes | `Truncated` |
+/// | `lines` | the message, then a newline | yes | the rest is the last message |
+/// | `nul` | the message, then a NUL byte | yes | the rest is the last message |
+/// | `fixed:N` | the message, which has N bytes | no | `Truncated` |
+/// | `raw` | the message; boundaries are lost | no | cannot be told |
+///
+/// `length` is ours and the default: it alone carries any message whole, whatever dies. The others talk
+/// to programs that know nothing of us: `lines` to the shell, `nul` to `find -print0`, `fixed:N` to C
+/// programs that write a struct or a `char[255]`, `raw` to everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Framing {

@@ -1,17 +1,8 @@
 //! Endpoint URLs: where a channel's two ends meet.
 //!
 //! An endpoint is a scheme, an address and options: `fifo:///run/jobs?mode=0600&framing=lines`. It is
-//! split at the first `://`; schemes are lower case. What the address may be depends on the scheme:
-//!
-//! | scheme | address | example |
-//! |---|---|---|
-//! | `inproc` | any 1 to 256 characters, taken as they are: no options, no escapes | `inproc://#1` |
-//! | `pipe` | `stdin`, `stdout`, or `fd/N` for an inherited descriptor | `pipe://fd/3` |
-//! | `fifo` | a path | `fifo:///tmp/x`, `fifo://relative` |
-//! | `unix` (also `ipc`), `unixgram`, `unixpacket` | a path, `@name` in the abstract namespace, or `fd/N` | `unix://@bus` |
-//! | `tcp`, `udp` | `HOST:PORT`, with `*` for every address and port `0` or `*` for any; or `fd/N` | `tcp://[::1]:2000` |
-//! | `mq`, `shm` | a name without slashes (one in front is allowed, and dropped) | `mq://jobs` |
-//! | `sysvmsg`, `sysvshm` | a path with the option `id`, as ftok(3) takes them, or a key | `sysvmsg://jobs?id=a`, `sysvshm://0x61010002` |
+//! split at the first `://`; schemes are lower case. What the address may be depends on the scheme; the
+//! table is on the crate's front page.
 //!
 //! In paths and names, `%` and two hexadecimal digits stand for one byte, so that any name can be
 //! written: `%3F` is a question mark. A file whose name looks like something else is written with `./`

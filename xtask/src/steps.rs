@@ -1,0 +1,95 @@
+//! The steps of `test-all`, one after another, each timed; a failing one names the command that repeats
+//! it.
+
+use crate::leftovers::Objects;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A step: its name, what is set in the environment, and the command.
+struct Step {
+    name: &'static str,
+    environment: &'static [(&'static str, &'static str)],
+    command: &'static str,
+}
+
+const STEPS: &[Step] = &[
+    step("format", "cargo fmt --all --check"),
+    step("tidy", "cargo xtask tidy"),
+    step("clippy", "cargo clippy --workspace --all-targets --all-features -- -D warnings"),
+    step("build", "cargo build --workspace --all-targets --all-features"),
+    step("unit", "cargo test --workspace --all-features --lib --bins"),
+    step("conformance", "cargo test --workspace --all-features --exclude ipc-examples --tests"),
+    step("recipes", "cargo test -p ipc-examples --tests --examples"),
+    step("doc-tests", "cargo test --workspace --all-features --doc"),
+    Step {
+        name: "random-urls",
+        environment: &[("IPC_RANDOM_URLS", "10000000")],
+        command: "cargo test --release -p ipc-core --test endpoint random_urls -- --nocapture",
+    },
+    Step {
+        name: "docs",
+        environment: &[("RUSTDOCFLAGS", "-D warnings")],
+        command: "cargo doc --workspace --all-features --no-deps",
+    },
+    step("package", "cargo package --workspace --exclude ipc-examples --exclude xtask --allow-dirty"),
+];
+
+const fn step(name: &'static str, command: &'static str) -> Step {
+    Step { name, environment: &[], command }
+}
+
+/// Runs the steps of these names, or all, and stops at the first that fails.
+pub(crate) fn test_all(names: &[String]) -> Result<(), String> {
+    if let Some(name) = names.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
+        let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        return Err(format!("there is no step {name}; the steps are {}", known.join(", ")));
+    }
+    let before = Objects::now();
+    let mut times = Vec::new();
+    for step in STEPS {
+        if names.is_empty() || names.iter().any(|name| name == step.name) {
+            println!("\n==> {}: {}", step.name, step.shown());
+            let start = Instant::now();
+            step.run()?;
+            times.push((step.name, start.elapsed()));
+        }
+    }
+    before.nothing_left_behind()?;
+    println!();
+    for (name, time) in &times {
+        println!("{:>8.1} s  {name}", time.as_secs_f64());
+    }
+    let total: Duration = times.iter().map(|(_, time)| time).sum();
+    println!("{:>8.1} s  all passed, and nothing left behind", total.as_secs_f64());
+    Ok(())
+}
+
+/// Prints the steps.
+pub(crate) fn list() {
+    for step in STEPS {
+        println!("{:12}  {}", step.name, step.shown());
+    }
+}
+
+impl Step {
+    fn run(&self) -> Result<(), String> {
+        let mut words = self.command.split(' ');
+        let program = words.next().unwrap_or_default();
+        let status = Command::new(program)
+            .args(words)
+            .envs(self.environment.iter().copied())
+            .status()
+            .map_err(|error| format!("{program} cannot be run: {error}"))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(format!("the step {} failed ({status}); to repeat it:\n\n    {}\n", self.name, self.shown()))
+    }
+
+    /// The command as a person would type it.
+    fn shown(&self) -> String {
+        let set: String =
+            self.environment.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+        set + self.command
+    }
+}

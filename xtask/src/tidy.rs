@@ -1,0 +1,122 @@
+//! What no compiler checks: the top level is the design's, no transport depends on a transport, every
+//! module opens with its purpose.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TRANSPORTS: [&str; 6] =
+    ["ipc-inproc", "ipc-pipe", "ipc-fifo", "ipc-socket", "ipc-msgq", "ipc-shm"];
+
+/// What may stand at the top level, beside dot files. `target` is not checked in.
+const TOP_LEVEL: [&str; 19] = [
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "SECURITY.md",
+    "ipc-core",
+    "ipc-examples",
+    "ipc-fifo",
+    "ipc-inproc",
+    "ipc-msgq",
+    "ipc-pipe",
+    "ipc-shm",
+    "ipc-socket",
+    "target",
+    "xtask",
+];
+
+/// Runs all checks and tells everything that is wrong.
+pub(crate) fn check() -> Result<(), String> {
+    let root = root();
+    let mut problems = Vec::new();
+    top_level(&root, &mut problems)?;
+    dependencies(&root, &mut problems)?;
+    modules(&root, &mut problems)?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(format!("not tidy:\n    {}", problems.join("\n    ")))
+}
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+fn top_level(root: &Path, problems: &mut Vec<String>) -> Result<(), String> {
+    let found: BTreeSet<String> =
+        names(root)?.into_iter().filter(|name| !name.starts_with('.')).collect();
+    let allowed: BTreeSet<String> = TOP_LEVEL.iter().map(ToString::to_string).collect();
+    for name in found.difference(&allowed) {
+        problems.push(format!("{name} does not belong at the top level"));
+    }
+    for name in allowed.difference(&found).filter(|name| *name != "target") {
+        problems.push(format!("{name} is missing at the top level"));
+    }
+    Ok(())
+}
+
+fn dependencies(root: &Path, problems: &mut Vec<String>) -> Result<(), String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version=1"])
+        .current_dir(root)
+        .output()
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+        format!("cargo metadata: {error}: {}", String::from_utf8_lossy(&output.stderr))
+    })?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let packages = list(&metadata["packages"]);
+    for transport in TRANSPORTS {
+        if !packages.iter().any(|package| package["name"] == transport) {
+            problems.push(format!("{transport} is not a package of the workspace"));
+        }
+    }
+    for package in &packages {
+        let name = text(&package["name"]);
+        for dependency in list(&package["dependencies"]) {
+            let dependency = text(&dependency["name"]);
+            let on_a_transport = TRANSPORTS.contains(&dependency.as_str());
+            if on_a_transport && (name == "ipc-core" || TRANSPORTS.contains(&name.as_str())) {
+                problems.push(format!("{name} depends on {dependency}: crates here know ipc-core only"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn modules(root: &Path, problems: &mut Vec<String>) -> Result<(), String> {
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for name in names(&folder)? {
+            let path = folder.join(&name);
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".rs") {
+                let source =
+                    fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                if !source.starts_with("//!") && !source.starts_with("#![doc = include_str!") {
+                    let path = path.strip_prefix(root).unwrap_or(&path);
+                    problems.push(format!("{} does not open with its purpose (//!)", path.display()));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, String> {
+    let wrong = |error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(wrong)?;
+    entries.map(|entry| Ok(entry.map_err(wrong)?.file_name().to_string_lossy().into_owned())).collect()
+}
