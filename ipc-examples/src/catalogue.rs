@@ -1,0 +1,142 @@
+//! All recipes: what each shows, which document it is from, which programs it is played by, and what is
+//! typed unless the user says otherwise.
+
+/// A recipe, played by one or several example programs.
+#[derive(Debug)]
+pub struct Recipe {
+    /// The document it is from.
+    pub document: Document,
+    /// Its programs.
+    pub parts: &'static [Part],
+    /// Files to have in the current directory, empty ones.
+    pub files: &'static [&'static str],
+}
+
+/// An example program in a recipe.
+#[derive(Debug)]
+pub struct Part {
+    /// Its name: the file is `examples/NAME.rs`.
+    pub name: &'static str,
+    /// What it shows, in a line.
+    pub about: &'static str,
+    /// When it is started.
+    pub start: Start,
+    /// Its prompts, and what is typed there.
+    pub dialogue: &'static [(&'static str, &'static str)],
+}
+
+/// When a part is started.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    /// At once.
+    AtOnce,
+    /// When the part before it has printed this.
+    AfterOutput(&'static str),
+    /// When the part before it has ended.
+    AfterEnd,
+}
+
+/// The documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// "Interprocess communication via iproc".
+    Iproc,
+    /// "zmq_inproc(7)".
+    ZmqInproc,
+    /// "Inter-process communication in concurrent programming".
+    Concurrent,
+    /// "What is IPC?", on pipes.
+    WhatIsIpc,
+    /// "Networking and Interprocess Communication".
+    Networking,
+}
+
+impl Document {
+    /// The title.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Document::Iproc => "Interprocess communication via iproc",
+            Document::ZmqInproc => "zmq_inproc(7)",
+            Document::Concurrent => "Inter-process communication in concurrent programming",
+            Document::WhatIsIpc => "What is IPC? Pipes",
+            Document::Networking => "Networking and Interprocess Communication",
+        }
+    }
+}
+
+const fn part(
+    name: &'static str,
+    about: &'static str,
+    dialogue: &'static [(&'static str, &'static str)],
+) -> Part {
+    Part { name, about, start: Start::AtOnce, dialogue }
+}
+
+const fn later(
+    name: &'static str,
+    about: &'static str,
+    start: Start,
+    dialogue: &'static [(&'static str, &'static str)],
+) -> Part {
+    Part { name, about, start, dialogue }
+}
+
+const fn recipe(document: Document, parts: &'static [Part]) -> Recipe {
+    Recipe { document, parts, files: &[] }
+}
+
+/// All recipes, in the order of the documents.
+pub const RECIPES: &[Recipe] = &[
+    recipe(
+        Document::Iproc,
+        &[part("inprocexample", "three threads tell each other that they are ready", &[])],
+    ),
+    recipe(
+        Document::ZmqInproc,
+        &[part("inproc_names", "names within a process, and what a wrong one gets", &[])],
+    ),
+    recipe(Document::WhatIsIpc, &[part("pipe_basic", "a pipe's two descriptors, and \"Go!\"", &[])]),
+    recipe(Document::WhatIsIpc, &[part("pipe_child", "a forked child says that it is done", &[])]),
+    recipe(Document::WhatIsIpc, &[part("pipe_stdio", "buffered, formatted text through a pipe", &[])]),
+    recipe(Document::WhatIsIpc, &[part("pipe_capacity", "fills a pipe until it is full", &[])]),
+    Recipe {
+        document: Document::WhatIsIpc,
+        parts: &[part("shell_pipeline", "ls | cut | uniq | sort | tee, five processes", &[])],
+        files: &["banana.txt", "apple.txt", "apple.rs", "cherry"],
+    },
+    recipe(
+        Document::Networking,
+        &[part(
+            "readwritepipe",
+            "one process writes into a pipe and reads from it",
+            &[
+                ("Enter first message to write into pipe: ", "This is the first message for the pipe"),
+                ("Enter second message to write into pipe: ", "Second message for the pipe"),
+            ],
+        )],
+    ),
+    recipe(
+        Document::Networking,
+        &[part(
+            "pipedemo",
+            "a child writes into a pipe, its parent reads",
+            &[("Enter the string : ", "This is a message from the pipe")],
+        )],
+    ),
+    recipe(
+        Document::Networking,
+        &[
+            part(
+                "writefifo",
+                "writes text into a named pipe",
+                &[("Enter text: ", "This is a named pipe demo example called FIFO")],
+            ),
+            part("readfifo", "reads text from a named pipe", &[]),
+        ],
+    ),
+];
+
+/// The recipe that a program of this name is a part of.
+pub fn find(name: &str) -> Option<&'static Recipe> {
+    RECIPES.iter().find(|recipe| recipe.parts.iter().any(|part| part.name == name))
+}
