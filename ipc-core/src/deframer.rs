@@ -134,6 +134,13 @@ impl Deframer {
         }
     }
 
+    /// Gives back the bytes that have come and have not been handed out.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.buffer.truncate(self.end);
+        self.buffer.drain(..self.start);
+        self.buffer
+    }
+
     fn held(&self) -> usize {
         self.end - self.start
     }

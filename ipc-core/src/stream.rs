@@ -212,6 +212,11 @@ impl<R: Read + AsFd> FramedReceiver<R> {
         &self.endpoint
     }
 
+    /// Takes the receiver apart: the stream, and the bytes that were read ahead of the messages.
+    pub fn into_parts(self) -> (R, Vec<u8>) {
+        (self.source, self.deframer.into_bytes())
+    }
+
     fn recv_one(&mut self, wait: Wait) -> Result<Range<usize>> {
         let mut attempt = Attempt::new(wait);
         let mut has_read = false;
