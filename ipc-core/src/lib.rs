@@ -9,6 +9,7 @@ mod deframer;
 mod endpoint;
 mod error;
 mod framing;
+mod sigpipe;
 mod stream;
 pub mod wait;
 
@@ -18,5 +19,6 @@ pub use deframer::Deframer;
 pub use endpoint::{Address, Endpoint, Host, Options, Scheme, ToEndpoint};
 pub use error::{Error, ErrorKind, Limit, Result};
 pub use framing::{Frame, Framing};
+pub use sigpipe::SigpipeGuard;
 pub use stream::{FramedReceiver, FramedSender};
 pub use wait::{Attempt, Step, Wait, Waiter, Waiting};
