@@ -9,7 +9,11 @@ use std::process::Command;
 ///
 /// The suite asks for a [`Place`], opens the two ends there (each in a thread or a process of its own,
 /// at the same time, so that either may wait for the other), and tries the rules of the contract.
-pub trait Fixture: Sync {
+///
+/// The fixture of a bidirectional transport opens all four ends, and its `Sender` and `Receiver` meet:
+/// usually as halves of a pair of which the other half is dropped. One that has several senders opens
+/// `Sender` as often as it is asked to.
+pub trait Fixture: Send + Sync + 'static {
     /// What the transport can do. Rules that need more are passed over.
     fn capabilities(&self) -> Capabilities;
 
@@ -23,6 +27,8 @@ pub trait Fixture: Sync {
 
     /// Prepares a child process that will open `end`, where it needs more than the place's text: a
     /// descriptor, say. Most transports need nothing.
+    ///
+    /// Called before either end is opened. The child's standard input belongs to the suite.
     fn hand_over(&self, end: End, place: &str, child: &mut Command) -> io::Result<()> {
         let _ = (end, place, child);
         Ok(())

@@ -1,6 +1,162 @@
 //! The conformance suite: one public function for each rule of the contract, for every transport, ours
 //! or yours.
+//!
+//! Describe the transport by a [`Fixture`], and let [`conformance_tests!`](crate::conformance_tests) make
+//! the tests, in a file under `tests/`:
+//!
+//! ```no_run
+//! use ipc_core::conformance::{End, Fixture, Opened, Place};
+//! use ipc_core::{Boundaries, Capabilities, Result};
+//!
+//! struct Pigeon;
+//!
+//! impl Fixture for Pigeon {
+//!     fn capabilities(&self) -> Capabilities {
+//!         Capabilities::new(Boundaries::Kernel).max_message(140)
+//!     }
+//!
+//!     fn place(&self) -> Place {
+//!         Place { text: "a roof nobody else uses".to_owned(), keep: Box::new(()) }
+//!     }
+//!
+//!     fn open(&self, end: End, place: &str) -> Result<Opened> {
+//! # let _ = place;
+//!         match end {
+//!             // End::Sender => Ok(Opened::Sender(Box::new(PigeonSender::connect(place)?))),
+//!             // End::Receiver => Ok(Opened::Receiver(Box::new(PigeonReceiver::bind(place)?))),
+//!             _ => unreachable!("no pigeon flies both ways"),
+//!         }
+//!     }
+//! }
+//!
+//! ipc_core::conformance_tests!(Pigeon);
+//! # fn main() {}
+//! ```
+//!
+//! Each rule is run in three [placements](Placement): both ends in the test's process, the sender in a
+//! child, the receiver in a child. The child is the test binary itself, run once more. A rule does not
+//! know the difference. It is passed over where the [capabilities](crate::Capabilities) do not offer what
+//! it needs.
+//!
+//! The messages are of many sizes, so the framings `fixed:N` and `raw` cannot be tried by this suite.
+//!
+//! The parts: `setup` is what a rule is given, `ends` what it opens; `remote` has the proxy of an end in a
+//! child and the child itself, `wire` what the two say; `watch` notices what hangs and what sleeps, `storm`
+//! sends signals; `messages` has messages; [`rules`] has the rules.
 
+// The suite is test code: it fails by panicking, and what a rule indexes it has just made.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod ends;
 mod fixture;
+mod messages;
+mod remote;
+pub mod rules;
+mod setup;
+mod storm;
+mod watch;
+mod wire;
 
+pub use ends::{Background, Both, Rx, Tx, Watched};
 pub use fixture::{End, Fixture, Opened, Place};
+pub use remote::serve;
+pub use setup::{Placement, Setup, until};
+
+/// Makes the tests of a transport: one for each rule and [placement](crate::conformance::Placement).
+///
+/// It is given the [`Fixture`](crate::conformance::Fixture), as an expression, and makes three modules in
+/// the place where it stands, `in_process`, `sender_across` and `receiver_across`, each with a test for
+/// each rule; and a test `peer`, which does nothing but in the children that the others start. Several
+/// fixtures stand in a module each. For a transport that stays within a process, write
+/// `conformance_tests!(MyFixture, within_process)`, which makes the first module only.
+///
+/// The list of all rules stands in this macro, and nowhere else.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($fixture:expr) => {
+        $crate::conformance_tests!($fixture, within_process);
+
+        mod sender_across {
+            $crate::conformance_tests!(@placement SenderAcross);
+        }
+
+        mod receiver_across {
+            $crate::conformance_tests!(@placement ReceiverAcross);
+        }
+
+        #[test]
+        fn peer() {
+            $crate::conformance::serve(&*conformance_fixture());
+        }
+    };
+    ($fixture:expr, within_process) => {
+        fn conformance_fixture() -> ::std::sync::Arc<dyn $crate::conformance::Fixture> {
+            ::std::sync::Arc::new($fixture)
+        }
+
+        fn conformance_setup(
+            placement: $crate::conformance::Placement,
+        ) -> $crate::conformance::Setup {
+            // The path of the peer test within the binary, whose own name stands before it.
+            let path = ::std::concat!(::std::module_path!(), "::peer");
+            let peer_test = path.split_once("::").map_or(path, |(_, path)| path);
+            $crate::conformance::Setup::new(conformance_fixture(), placement, peer_test)
+        }
+
+        mod in_process {
+            $crate::conformance_tests!(@placement InProcess);
+        }
+    };
+    (@placement $placement:ident) => {
+        $crate::conformance_tests! { @tests $placement
+            delivery {
+                a_message_of_any_size_arrives_as_sent
+                an_empty_message_is_a_message
+                every_value_of_a_byte_arrives_or_is_refused
+                many_messages_keep_their_boundaries_and_order
+                a_message_that_is_too_long_is_refused_and_the_channel_goes_on
+                the_longest_message_arrives
+                recv_into_replaces_what_the_buffer_held
+                recv_vec_gives_a_vector
+                a_batch_arrives_in_order
+                ends_move_to_other_threads
+            }
+            waiting {
+                try_recv_on_nothing_would_block
+                recv_timeout_on_nothing_times_out_in_time
+                a_timeout_of_nothing_takes_what_is_there
+                a_blocked_recv_wakes_for_a_message
+                a_recv_with_a_timeout_wakes_for_a_message
+                a_storm_of_signals_changes_no_timeout
+                a_storm_of_signals_does_not_wake_a_blocked_recv
+                a_stopped_process_goes_on_waiting
+            }
+            ending {
+                what_was_sent_is_read_before_disconnected
+                what_was_sent_is_read_though_the_sender_was_killed
+                a_blocked_recv_wakes_when_the_sender_is_dropped
+                a_blocked_recv_wakes_when_the_sender_is_killed
+                send_after_the_receiver_was_dropped_fails
+                send_after_the_receiver_was_killed_fails
+            }
+            names {
+                a_name_is_bound_once_and_free_when_dropped
+            }
+            resources {
+                no_descriptor_is_inherited_by_children
+                a_dropped_end_leaves_no_descriptor
+                an_idle_receiver_costs_nothing
+                errors_name_the_operation_and_the_endpoint
+            }
+        }
+    };
+    (@tests $placement:ident $($theme:ident { $($rule:ident)+ })+) => {
+        $($(
+            #[test]
+            fn $rule() {
+                let setup = super::conformance_setup($crate::conformance::Placement::$placement);
+                setup.run(::std::stringify!($rule), $crate::conformance::rules::$theme::$rule);
+            }
+        )+)+
+    };
+}

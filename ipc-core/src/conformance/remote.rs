@@ -1,0 +1,340 @@
+//! An end that lives in a child process: the proxy that a rule holds, and the child that obeys it.
+//!
+//! The child is the running test binary once more, told by its arguments to run one test only: the peer
+//! test, which calls [`serve`]. What end to open, and where, stands in its environment. Its standard
+//! input is one end of a socket pair, the control channel: commands come in there, and answers go out on
+//! the same descriptor, which the chatter of the test harness on the standard output cannot disturb.
+//!
+//! * A name that no test has would run nothing, and succeed. So the parent waits for the child's hello.
+//! * The child exits when the control channel ends, so it never outlives its parent. A thread of its own
+//!   reads the channel, so that this holds while a call blocks.
+//! * A call is answered twice: when it begins, with the number of the thread that makes it, so that the
+//!   parent can look whether that thread sleeps; and when it is done.
+
+use super::storm::Storm;
+use super::watch::{Activity, Thread};
+use super::wire::{Answer, Command, Value, read_frame, write_frame};
+use super::{End, Fixture, Opened};
+use crate::{Error, ErrorKind, Receiver, Result, Sender};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, gettid};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::{env, fs, io, process, thread};
+
+const END: &str = "IPC_CONFORMANCE_END";
+const PLACE: &str = "IPC_CONFORMANCE_PLACE";
+
+/// A child process that holds an end.
+pub(super) struct Process {
+    child: Mutex<Child>,
+    pid: Pid,
+    control: Mutex<UnixStream>,
+    /// The rule killed it: that it is gone is not a surprise.
+    killed: AtomicBool,
+    /// The descriptors that were open in it before it opened its end.
+    descriptors_before: Vec<u32>,
+}
+
+/// The proxy of an end, or of one half of a pair.
+pub(super) struct RemoteEnd {
+    process: Arc<Process>,
+    half: u8,
+    answers: mpsc::Receiver<Answer>,
+    /// Those of half 1, until the pair is split.
+    other_answers: Option<mpsc::Receiver<Answer>>,
+}
+
+/// Starts a child that opens `end`, and waits until it begins to.
+pub(super) fn start(
+    fixture: &dyn Fixture,
+    (end, place, peer_test): (End, &str, &str),
+    activity: &Activity,
+) -> RemoteEnd {
+    let (control, theirs) = UnixStream::pair().expect("a socket pair");
+    let mut command = process::Command::new(env::current_exe().expect("the test binary's path"));
+    command.args([peer_test, "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(END, format!("{end:?}")).env(PLACE, place).stdout(Stdio::null());
+    fixture.hand_over(end, place, &mut command).expect("the fixture hands over its end");
+    command.stdin(Stdio::from(OwnedFd::from(theirs)));
+    let child = command.spawn().expect("the test binary starts once more");
+    // It holds our copy of the child's end of the control channel.
+    drop(command);
+
+    let mut process = Process {
+        pid: Pid::from_raw(child.id() as i32),
+        child: Mutex::new(child),
+        control: Mutex::new(control.try_clone().expect("a second handle of the control channel")),
+        killed: AtomicBool::new(false),
+        descriptors_before: Vec::new(),
+    };
+    let hello = activity.during("start of the child process", false, || read_frame(&control));
+    match hello.map(|(_, answer)| Answer::decode(answer)) {
+        Ok(Answer::Hello(descriptors)) => process.descriptors_before = descriptors,
+        _ => panic!(
+            "the child process said nothing and ended with {}: is {peer_test} the peer test's name?",
+            process.end()
+        ),
+    }
+    let (half_0, answers) = mpsc::channel();
+    let (half_1, other_answers) = mpsc::channel();
+    thread::spawn(move || {
+        while let Ok((half, answer)) = read_frame(&control) {
+            let to = if half == 0 { &half_0 } else { &half_1 };
+            // A proxy that is gone does not listen any more.
+            let _ = to.send(Answer::decode(answer));
+        }
+    });
+    let other_answers = Some(other_answers);
+    RemoteEnd { process: Arc::new(process), half: 0, answers, other_answers }
+}
+
+impl Process {
+    /// Kills it, as SIGKILL does, and waits until the kernel has cleaned up behind it.
+    pub(super) fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+        self.end();
+    }
+
+    /// Stops it, as SIGSTOP does.
+    pub(super) fn stop(&self) {
+        kill(self.pid, Signal::SIGSTOP).expect("the child process can be stopped");
+    }
+
+    /// Lets it go on, as SIGCONT does.
+    pub(super) fn resume(&self) {
+        kill(self.pid, Signal::SIGCONT).expect("the child process can go on");
+    }
+
+    /// The descriptors that are open now and were not before the end was opened, with the flags of
+    /// open(2) that each has; see proc_pid_fdinfo(5).
+    pub(super) fn new_descriptors(&self) -> Vec<(u32, u32)> {
+        let of_process = format!("/proc/{}/fdinfo", self.pid);
+        let new = |number: &u32| !self.descriptors_before.contains(number);
+        let with_flags = |number| {
+            let info = fs::read_to_string(format!("{of_process}/{number}")).ok()?;
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+            Some((number, u32::from_str_radix(flags.trim(), 8).ok()?))
+        };
+        numbers_in(&of_process).into_iter().filter(new).filter_map(with_flags).collect()
+    }
+
+    fn end(&self) -> String {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may be dead already, and its state is still there to be collected.
+        let _ = child.kill();
+        child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl RemoteEnd {
+    pub(super) fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// Waits until the child has opened its end.
+    pub(super) fn opened(&self, activity: &Activity) -> Result<()> {
+        activity.during("open", false, || self.answer(activity, "open")).map(|_| ())
+    }
+
+    /// Has the child do something, and waits for what comes of it.
+    pub(super) fn call(&self, activity: &Activity, command: &Command) -> Result<Value> {
+        if self.tell(command).is_err() {
+            return self.gone(activity, command.name());
+        }
+        self.answer(activity, command.name())
+    }
+
+    /// Sends a command, and waits for nothing.
+    pub(super) fn tell(&self, command: &Command) -> io::Result<()> {
+        let control = self.process.control.lock().unwrap_or_else(PoisonError::into_inner);
+        write_frame(&*control, self.half, command.encode())
+    }
+
+    /// Takes the proxy of a pair apart.
+    pub(super) fn split(mut self, activity: &Activity) -> (RemoteEnd, RemoteEnd) {
+        self.call(activity, &Command::Split).expect("a pair can be split");
+        let answers = self.other_answers.take().expect("a pair is split once");
+        let process = Arc::clone(&self.process);
+        (self, RemoteEnd { process, half: 1, answers, other_answers: None })
+    }
+
+    fn answer(&self, activity: &Activity, what: &'static str) -> Result<Value> {
+        loop {
+            match self.answers.recv() {
+                Ok(Answer::Done(result)) => return result,
+                Ok(Answer::Begun(thread)) => {
+                    activity.done_by(Thread { process: self.process.pid.as_raw(), thread });
+                }
+                Ok(Answer::Hello(_)) => {}
+                Err(_) => return self.gone(activity, what),
+            }
+        }
+    }
+
+    fn gone(&self, activity: &Activity, what: &'static str) -> Result<Value> {
+        if self.process.killed.load(Ordering::Relaxed) {
+            let error = Error::new(ErrorKind::System, what);
+            return Err(error.with_detail("the rule has killed the process that was to do it"));
+        }
+        panic!("{}'s process ended during {what}: {}", activity.who(), self.process.end());
+    }
+}
+
+impl Drop for RemoteEnd {
+    fn drop(&mut self) {
+        if self.tell(&Command::Drop).is_ok() {
+            // Until it is done, or the process is gone. The rule's limit of time holds here too.
+            while let Ok(Answer::Begun(_) | Answer::Hello(_)) = self.answers.recv() {}
+        }
+    }
+}
+
+/// The peer test's body: in a child that a rule has started, opens an end and obeys; otherwise returns
+/// at once.
+pub fn serve(fixture: &dyn Fixture) {
+    let (Ok(end), Ok(place)) = (env::var(END), env::var(PLACE)) else { return };
+    let end = [End::Sender, End::Receiver, End::Binder, End::Connector]
+        .into_iter()
+        .find(|known| format!("{known:?}") == end)
+        .expect("the parent names an end");
+    let control = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
+    let control = control.expect("the standard input is the control channel");
+    let (half_0, commands) = mpsc::channel();
+    let (half_1, other_commands) = mpsc::channel();
+    let incoming = control.try_clone().expect("a second handle of the control channel");
+    thread::spawn(move || {
+        while let Ok((half, command)) = read_frame(&incoming) {
+            let to = if half == 0 { &half_0 } else { &half_1 };
+            let _ = to.send(Command::decode(command));
+        }
+        process::exit(0);
+    });
+    let answers = Answers { control: Arc::new(Mutex::new(control)), half: 0 };
+    answers.give(&Answer::Hello(numbers_in("/proc/self/fd")));
+    match fixture.open(end, &place) {
+        Ok(opened) => {
+            answers.give(&Answer::Done(Ok(Value::Nothing)));
+            obey(opened, &commands, &answers, Some(other_commands));
+        }
+        Err(error) => answers.give(&Answer::Done(Err(error))),
+    }
+    // A dropped end leaves the process alive, so that the peer learns of the drop and not of the exit.
+    loop {
+        thread::park();
+    }
+}
+
+/// Where a child's answers go.
+struct Answers {
+    control: Arc<Mutex<UnixStream>>,
+    half: u8,
+}
+
+impl Answers {
+    fn give(&self, answer: &Answer) {
+        // The lock keeps the answers of two halves apart.
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if write_frame(&*control, self.half, answer.encode()).is_err() {
+            process::exit(0);
+        }
+    }
+}
+
+fn obey(
+    opened: Opened,
+    commands: &mpsc::Receiver<Command>,
+    answers: &Answers,
+    mut other_commands: Option<mpsc::Receiver<Command>>,
+) {
+    let mut opened = Some(opened);
+    let mut storm = false;
+    for command in commands {
+        if let Command::Storm(on) = command {
+            storm = on;
+            continue;
+        }
+        answers.give(&Answer::Begun(gettid().as_raw()));
+        let result = match command {
+            Command::Drop => {
+                opened = None;
+                Ok(Value::Nothing)
+            }
+            Command::Split => {
+                let Some(Opened::Pair(pair)) = opened else { panic!("only a pair can be split") };
+                let (sender, receiver) = pair.split_boxed();
+                opened = Some(Opened::Sender(sender));
+                let commands = other_commands.take().expect("a pair is split once");
+                let answers = Answers { control: Arc::clone(&answers.control), half: 1 };
+                thread::spawn(move || obey(Opened::Receiver(receiver), &commands, &answers, None));
+                Ok(Value::Nothing)
+            }
+            command => {
+                let storm = storm.then(Storm::on_this_thread);
+                let opened = opened.as_mut().expect("the end has not been dropped yet");
+                let result = catch_unwind(AssertUnwindSafe(|| perform(opened, command)));
+                drop(storm);
+                // The panic has been printed; that the process ends tells the parent.
+                result.unwrap_or_else(|_| process::exit(101))
+            }
+        };
+        answers.give(&Answer::Done(result));
+    }
+}
+
+fn perform(opened: &mut Opened, command: Command) -> Result<Value> {
+    match command {
+        Command::Send(wait, message) => {
+            sender(opened).send_within(&message, wait).map(|()| Value::Nothing)
+        }
+        Command::SendBatch(wait, messages) => {
+            let messages: Vec<_> = messages.iter().map(Vec::as_slice).collect();
+            sender(opened).send_batch(&messages, wait).map(Value::Count)
+        }
+        Command::Flush(wait) => sender(opened).flush(wait).map(|()| Value::Nothing),
+        Command::Recv(wait) => {
+            receiver(opened).recv_within(wait).map(|message| Value::Message(message.to_vec()))
+        }
+        Command::RecvInto => {
+            let mut buffer = b"what was there before".to_vec();
+            receiver(opened).recv_into(&mut buffer).map(|_| Value::Message(buffer))
+        }
+        Command::RecvVec => receiver(opened).recv_vec().map(Value::Message),
+        Command::Split | Command::Storm(_) | Command::Drop => unreachable!("done by the caller"),
+    }
+}
+
+fn sender(opened: &mut Opened) -> &mut dyn Sender {
+    match opened {
+        Opened::Sender(sender) => &mut **sender,
+        Opened::Pair(pair) => &mut **pair,
+        Opened::Receiver(_) => panic!("a receiver cannot send"),
+    }
+}
+
+fn receiver(opened: &mut Opened) -> &mut dyn Receiver {
+    match opened {
+        Opened::Receiver(receiver) => &mut **receiver,
+        Opened::Pair(pair) => &mut **pair,
+        Opened::Sender(_) => panic!("a sender cannot receive"),
+    }
+}
+
+/// The numbers that name files in a directory, but not that of the descriptor that reads it.
+fn numbers_in(directory: &str) -> Vec<u32> {
+    let names = fs::read_dir(directory).expect("a directory of the kernel's can be read");
+    let numbers: Vec<u32> =
+        names.flatten().filter_map(|name| name.file_name().to_str()?.parse().ok()).collect();
+    let still_there = |number: &u32| fs::symlink_metadata(format!("{directory}/{number}")).is_ok();
+    numbers.into_iter().filter(still_there).collect()
+}
