@@ -4,6 +4,7 @@ use crate::{Capabilities, Pair, Receiver, Result, Sender};
 use std::any::Any;
 use std::io;
 use std::process::Command;
+use std::time::Duration;
 
 /// A transport, as the suite sees it.
 ///
@@ -32,6 +33,13 @@ pub trait Fixture: Send + Sync + 'static {
     fn hand_over(&self, end: End, place: &str, child: &mut Command) -> io::Result<()> {
         let _ = (end, place, child);
         Ok(())
+    }
+
+    /// Opens one end, waiting for the other at most `timeout`. `None` if this end need not wait for
+    /// anybody, or takes no timeout.
+    fn open_within(&self, end: End, place: &str, timeout: Duration) -> Option<Result<Opened>> {
+        let _ = (end, place, timeout);
+        None
     }
 
     /// Takes the place's name, as its owner does, and holds it until the result is dropped; does not

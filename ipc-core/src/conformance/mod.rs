@@ -138,9 +138,42 @@ macro_rules! conformance_tests {
                 a_blocked_recv_wakes_when_the_sender_is_killed
                 send_after_the_receiver_was_dropped_fails
                 send_after_the_receiver_was_killed_fails
+                a_sender_killed_inside_a_message_tears_none
+            }
+            full {
+                try_send_on_a_full_channel_would_block
+                try_send_of_long_messages_on_a_full_channel_would_block
+                try_send_of_mixed_messages_on_a_full_channel_would_block
+                send_timeout_on_a_full_channel_times_out
+                send_timeout_of_long_messages_on_a_full_channel_times_out
+                send_timeout_on_a_full_channel_times_out_in_time
+                a_batch_on_a_full_channel_reports_what_was_sent
+                a_blocked_send_wakes_when_the_receiver_reads
+                a_blocked_send_wakes_when_the_receiver_is_dropped
+                a_blocked_send_wakes_when_the_receiver_is_killed
+                flush_waits_for_what_is_held_back
+                what_was_accepted_arrives_though_the_sender_is_dropped
+                a_storm_of_signals_tears_no_message
+            }
+            pairs {
+                a_pair_carries_messages_both_ways
+                the_connecting_end_may_speak_first
+                the_halves_of_a_pair_work_at_the_same_time
+                dropping_a_pair_tells_the_other
+                dropping_the_binding_pair_tells_the_other
+                killing_a_pair_tells_the_other
+                a_blocked_pair_wakes_when_the_other_is_dropped
+                dropping_both_halves_tells_the_other
+                a_receiving_half_outlives_the_sending_half
+            }
+            many {
+                several_senders_lose_and_mix_nothing
+                one_of_several_senders_may_leave
+                one_of_several_senders_is_killed_and_no_other_loses
             }
             names {
                 a_name_is_bound_once_and_free_when_dropped
+                opening_where_nobody_is_ends_in_time
             }
             resources {
                 no_descriptor_is_inherited_by_children

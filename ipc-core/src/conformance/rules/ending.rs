@@ -2,7 +2,7 @@
 
 use crate::conformance::Setup;
 use crate::conformance::ends::{Rx, Tx};
-use crate::conformance::messages::{assert_same, message};
+use crate::conformance::messages::{assert_same, keeps_boundaries, longest, message};
 use crate::{ErrorKind, Receiver, Sender};
 
 /// What was sent before the sender went is read first; then `Disconnected`, at every call.
@@ -71,6 +71,42 @@ pub fn send_after_the_receiver_was_killed_fails(setup: &Setup) {
     }
     rx.kill();
     assert_send_fails_for_good(setup, &mut tx);
+}
+
+/// A sender killed in a stream of long messages costs at most the message in hand: all that is received is
+/// whole, then `Truncated` at most once, then `Disconnected`.
+pub fn a_sender_killed_inside_a_message_tears_none(setup: &Setup) {
+    let Some((tx, mut rx)) = open_if_noticed(setup) else { return };
+    let Some(process) = tx.process().cloned() else { return };
+    if !keeps_boundaries(setup) || !setup.applies(setup.capabilities().reliable, "reliable") {
+        return;
+    }
+    let length = longest(setup).min(300_000);
+    let sending = setup.background(tx, move |tx| {
+        // Until the process is killed.
+        (0..).find(|number| tx.send(&message(*number, length)).is_err())
+    });
+    for number in 0..10 {
+        assert_same(rx.recv().expect("a message arrives"), &message(number, length));
+    }
+    process.kill();
+    let mut truncated = 0;
+    for number in 10.. {
+        match rx.recv() {
+            Ok(received) => {
+                assert_eq!(truncated, 0, "nothing comes behind a truncated message");
+                assert_same(received, &message(number, length));
+            }
+            Err(error) if error.kind() == ErrorKind::Truncated => truncated += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
+                break;
+            }
+        }
+    }
+    assert!(truncated <= 1, "one message can be truncated, not {truncated}");
+    assert_disconnected_for_good(setup, &mut rx);
+    sending.join();
 }
 
 fn open_if_noticed(setup: &Setup) -> Option<(Tx, Rx)> {

@@ -2,7 +2,10 @@
 
 pub mod delivery;
 pub mod ending;
+pub mod full;
+pub mod many;
 pub mod names;
+pub mod pairs;
 pub mod resources;
 pub mod waiting;
 

@@ -1,7 +1,8 @@
 //! Who binds a name owns it.
 
 use crate::ErrorKind;
-use crate::conformance::Setup;
+use crate::conformance::{End, Setup};
+use std::time::{Duration, Instant};
 
 /// A name that is bound cannot be bound again, and can be when its owner has dropped it.
 pub fn a_name_is_bound_once_and_free_when_dropped(setup: &Setup) {
@@ -20,5 +21,21 @@ pub fn a_name_is_bound_once_and_free_when_dropped(setup: &Setup) {
     for _ in 0..3 {
         let again = setup.fixture().bind(setup.place()).expect("it has names");
         drop(again.expect("the name is free again"));
+    }
+}
+
+/// Opening an end where nobody is waits no longer than it is told to, and says that nobody is there.
+pub fn opening_where_nobody_is_ends_in_time(setup: &Setup) {
+    let timeout = Duration::from_millis(60);
+    for end in [End::Sender, End::Receiver, End::Connector] {
+        let started = Instant::now();
+        let Some(opened) = setup.fixture().open_within(end, setup.place(), timeout) else { continue };
+        let waited = started.elapsed();
+        let Err(error) = opened else { panic!("the {end:?} was opened, and nobody is there") };
+        let kind = error.kind();
+        let fits = matches!(kind, ErrorKind::TimedOut | ErrorKind::NotFound | ErrorKind::NoPeer);
+        assert!(fits, "{error}");
+        // Generous: the machine may be busy.
+        assert!(waited < setup.limit() / 2, "{waited:?} is too long for {timeout:?}");
     }
 }

@@ -1,0 +1,110 @@
+//! A Unix stream with framing: the receiver, or the binding end of a pair, listens at an abstract name;
+//! the other connects.
+
+use ipc_core::conformance::{End, Fixture, Opened, Place, Setup};
+use ipc_core::{
+    Boundaries, Capabilities, Endpoint, Error, FramedReceiver, FramedSender, Framing, Pair, Receiver,
+    Result, Sender, Wait,
+};
+use std::any::Any;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The transport.
+pub(crate) struct Stream;
+
+impl Fixture for Stream {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new(Boundaries::Framing).max_message(Framing::DEFAULT_MAX).bidirectional()
+    }
+
+    fn place(&self) -> Place {
+        Place { text: format!("unix://@{}", crate::new_name()), keep: Box::new(()) }
+    }
+
+    fn open(&self, end: End, place: &str) -> Result<Opened> {
+        open(end, place, Setup::PATIENCE)
+    }
+
+    fn open_within(&self, end: End, place: &str, timeout: Duration) -> Option<Result<Opened>> {
+        // std's listener takes no timeout.
+        matches!(end, End::Sender | End::Connector).then(|| open(end, place, timeout))
+    }
+
+    fn bind(&self, place: &str) -> Option<Result<Box<dyn Any + Send>>> {
+        let listener = UnixListener::bind_addr(&address(place));
+        let error = |error| Error::from_io(error, "bind");
+        Some(listener.map(|listener| Box::new(listener) as Box<dyn Any + Send>).map_err(error))
+    }
+}
+
+fn open(end: End, place: &str, timeout: Duration) -> Result<Opened> {
+    let endpoint = Endpoint::parse(place)?;
+    let stream = match end {
+        End::Receiver | End::Binder => UnixListener::bind_addr(&address(place))
+            .and_then(|listener| listener.accept())
+            .map(|(it, _)| it),
+        End::Sender | End::Connector => connect(&address(place), timeout),
+    };
+    let stream = stream.and_then(|stream| stream.set_nonblocking(true).map(|()| stream));
+    let stream = stream.map_err(|error| Error::from_io(error, "open").at(endpoint.text()))?;
+    let again = stream.try_clone().unwrap();
+    let sender = FramedSender::new(stream, &endpoint);
+    let receiver = FramedReceiver::new(again, &endpoint);
+    Ok(match end {
+        End::Receiver => Opened::Receiver(Box::new(receiver)),
+        End::Sender => Opened::Sender(Box::new(sender)),
+        End::Binder | End::Connector => Opened::Pair(Box::new(StreamPair { sender, receiver })),
+    })
+}
+
+fn connect(address: &SocketAddr, timeout: Duration) -> io::Result<UnixStream> {
+    let started = Instant::now();
+    loop {
+        match UnixStream::connect_addr(address) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                if started.elapsed() >= timeout {
+                    return Err(error);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn address(place: &str) -> SocketAddr {
+    SocketAddr::from_abstract_name(place.strip_prefix("unix://@").unwrap()).unwrap()
+}
+
+struct StreamPair {
+    sender: FramedSender<UnixStream>,
+    receiver: FramedReceiver<UnixStream>,
+}
+
+impl Sender for StreamPair {
+    fn send_within(&mut self, message: &[u8], wait: Wait) -> Result<()> {
+        self.sender.send_within(message, wait)
+    }
+
+    fn flush(&mut self, wait: Wait) -> Result<()> {
+        self.sender.flush(wait)
+    }
+}
+
+impl Receiver for StreamPair {
+    fn recv_within(&mut self, wait: Wait) -> Result<&[u8]> {
+        self.receiver.recv_within(wait)
+    }
+}
+
+impl Pair for StreamPair {
+    fn split_boxed(self: Box<Self>) -> (Box<dyn Sender>, Box<dyn Receiver>) {
+        (Box::new(self.sender), Box::new(self.receiver))
+    }
+}
+
+ipc_core::conformance_tests!(Stream);
