@@ -159,4 +159,12 @@ impl<T: Receiver + ?Sized> Receiver for Box<T> {
     fn recv_within(&mut self, wait: Wait) -> Result<&[u8], Error> {
         (**self).recv_within(wait)
     }
+
+    fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize, Error> {
+        (**self).recv_into(buffer)
+    }
+
+    fn recv_vec(&mut self) -> Result<Vec<u8>, Error> {
+        (**self).recv_vec()
+    }
 }
