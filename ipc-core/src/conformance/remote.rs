@@ -14,17 +14,16 @@
 use super::storm::Storm;
 use super::watch::{Activity, Thread};
 use super::wire::{Answer, Command, Value, read_frame, write_frame};
-use super::{End, Fixture, Opened};
+use super::{End, Fixture, Opened, Setup};
 use crate::{Error, ErrorKind, Receiver, Result, Sender};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, gettid};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::{env, fs, io, process, thread};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::{env, fs, io, panic, process, thread};
 
 const END: &str = "IPC_CONFORMANCE_END";
 const PLACE: &str = "IPC_CONFORMANCE_PLACE";
@@ -36,6 +35,8 @@ pub(super) struct Process {
     control: Mutex<UnixStream>,
     /// The rule killed it: that it is gone is not a surprise.
     killed: AtomicBool,
+    /// What it said when it panicked.
+    panic: Arc<Mutex<Option<String>>>,
     /// The descriptors that were open in it before it opened its end.
     descriptors_before: Vec<u32>,
 }
@@ -70,6 +71,7 @@ pub(super) fn start(
         child: Mutex::new(child),
         control: Mutex::new(control.try_clone().expect("a second handle of the control channel")),
         killed: AtomicBool::new(false),
+        panic: Arc::default(),
         descriptors_before: Vec::new(),
     };
     let hello = activity.during("start of the child process", false, || read_frame(&control));
@@ -77,16 +79,20 @@ pub(super) fn start(
         Ok(Answer::Hello(descriptors)) => process.descriptors_before = descriptors,
         _ => panic!(
             "the child process said nothing and ended with {}: is {peer_test} the peer test's name?",
-            process.end()
+            process.last_words()
         ),
     }
     let (half_0, answers) = mpsc::channel();
     let (half_1, other_answers) = mpsc::channel();
+    let panic = Arc::clone(&process.panic);
     thread::spawn(move || {
+        let halves = [half_0, half_1];
         while let Ok((half, answer)) = read_frame(&control) {
-            let to = if half == 0 { &half_0 } else { &half_1 };
-            // A proxy that is gone does not listen any more.
-            let _ = to.send(Answer::decode(answer));
+            match Answer::decode(answer) {
+                Answer::Panicked(text) => *lock(&panic) = Some(text),
+                // A proxy that is gone does not listen any more.
+                answer => drop(halves[usize::from(half)].send(answer)),
+            }
         }
     });
     let other_answers = Some(other_answers);
@@ -123,10 +129,22 @@ impl Process {
         numbers_in(&of_process).into_iter().filter(new).filter_map(with_flags).collect()
     }
 
-    fn end(&self) -> String {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may be dead already, and its state is still there to be collected.
+    fn end(&self) {
+        let mut child = lock(&self.child);
+        // It may be dead already, and its state has still to be collected.
         let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Why it closed the control channel: its panic, or its exit status.
+    fn last_words(&self) -> String {
+        if let Some(panic) = &*lock(&self.panic) {
+            return panic.clone();
+        }
+        let mut child = lock(&self.child);
+        super::until("the child process is gone", Setup::PATIENCE, || {
+            !matches!(child.try_wait(), Ok(None))
+        });
         child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
     }
 }
@@ -157,7 +175,7 @@ impl RemoteEnd {
 
     /// Sends a command, and waits for nothing.
     pub(super) fn tell(&self, command: &Command) -> io::Result<()> {
-        let control = self.process.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let control = lock(&self.process.control);
         write_frame(&*control, self.half, command.encode())
     }
 
@@ -176,7 +194,7 @@ impl RemoteEnd {
                 Ok(Answer::Begun(thread)) => {
                     activity.done_by(Thread { process: self.process.pid.as_raw(), thread });
                 }
-                Ok(Answer::Hello(_)) => {}
+                Ok(Answer::Hello(_) | Answer::Panicked(_)) => {}
                 Err(_) => return self.gone(activity, what),
             }
         }
@@ -187,7 +205,7 @@ impl RemoteEnd {
             let error = Error::new(ErrorKind::System, what);
             return Err(error.with_detail("the rule has killed the process that was to do it"));
         }
-        panic!("{}'s process ended during {what}: {}", activity.who(), self.process.end());
+        panic!("{}'s process ended during {what}: {}", activity.who(), self.process.last_words());
     }
 }
 
@@ -214,13 +232,20 @@ pub fn serve(fixture: &dyn Fixture) {
     let (half_1, other_commands) = mpsc::channel();
     let incoming = control.try_clone().expect("a second handle of the control channel");
     thread::spawn(move || {
+        let halves = [half_0, half_1];
         while let Ok((half, command)) = read_frame(&incoming) {
-            let to = if half == 0 { &half_0 } else { &half_1 };
-            let _ = to.send(Command::decode(command));
+            // An end that could not be opened obeys nothing.
+            let _ = halves[usize::from(half)].send(Command::decode(command));
         }
         process::exit(0);
     });
-    let answers = Answers { control: Arc::new(Mutex::new(control)), half: 0 };
+    let control = Arc::new(Mutex::new(control));
+    let [answers, answers_of_hook] = [0, 0].map(|half| Answers { control: Arc::clone(&control), half });
+    // A panic is the parent's to report, where the test's output is captured.
+    panic::set_hook(Box::new(move |panic| {
+        answers_of_hook.give(&Answer::Panicked(panic.to_string()));
+        process::exit(101);
+    }));
     answers.give(&Answer::Hello(numbers_in("/proc/self/fd")));
     match fixture.open(end, &place) {
         Ok(opened) => {
@@ -244,7 +269,7 @@ struct Answers {
 impl Answers {
     fn give(&self, answer: &Answer) {
         // The lock keeps the answers of two halves apart.
-        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let control = lock(&self.control);
         if write_frame(&*control, self.half, answer.encode()).is_err() {
             process::exit(0);
         }
@@ -280,12 +305,8 @@ fn obey(
                 Ok(Value::Nothing)
             }
             command => {
-                let storm = storm.then(Storm::on_this_thread);
-                let opened = opened.as_mut().expect("the end has not been dropped yet");
-                let result = catch_unwind(AssertUnwindSafe(|| perform(opened, command)));
-                drop(storm);
-                // The panic has been printed; that the process ends tells the parent.
-                result.unwrap_or_else(|_| process::exit(101))
+                let _storm = storm.then(Storm::on_this_thread);
+                perform(opened.as_mut().expect("the end has not been dropped yet"), command)
             }
         };
         answers.give(&Answer::Done(result));
@@ -306,8 +327,10 @@ fn perform(opened: &mut Opened, command: Command) -> Result<Value> {
             receiver(opened).recv_within(wait).map(|message| Value::Message(message.to_vec()))
         }
         Command::RecvInto => {
-            let mut buffer = b"what was there before".to_vec();
-            receiver(opened).recv_into(&mut buffer).map(|_| Value::Message(buffer))
+            let mut buffer = b"as it was".to_vec();
+            let result = receiver(opened).recv_into(&mut buffer);
+            assert!(result.is_ok() || buffer == b"as it was", "an error leaves the buffer as it was");
+            result.map(|_| Value::Message(buffer))
         }
         Command::RecvVec => receiver(opened).recv_vec().map(Value::Message),
         Command::Split | Command::Storm(_) | Command::Drop => unreachable!("done by the caller"),
@@ -337,4 +360,8 @@ fn numbers_in(directory: &str) -> Vec<u32> {
         names.flatten().filter_map(|name| name.file_name().to_str()?.parse().ok()).collect();
     let still_there = |number: &u32| fs::symlink_metadata(format!("{directory}/{number}")).is_ok();
     numbers.into_iter().filter(still_there).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

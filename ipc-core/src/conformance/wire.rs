@@ -31,6 +31,8 @@ pub(super) enum Answer {
     /// The thread of this number begins to obey.
     Begun(i32),
     Done(Result<Value>),
+    /// I have panicked, with these words, and will exit.
+    Panicked(String),
 }
 
 /// What a call gave.
@@ -131,6 +133,7 @@ impl Answer {
                 out.bytes(error.endpoint().unwrap_or_default().as_bytes());
                 out.bytes(error.to_string().as_bytes())
             }
+            Answer::Panicked(text) => out.byte(6).bytes(text.as_bytes()),
         };
         out
     }
@@ -150,6 +153,7 @@ impl Answer {
                 let error = if endpoint.is_empty() { error } else { error.at(&endpoint.into()) };
                 Answer::Done(Err(error.with_detail(format!("in the child: {}", from.text()))))
             }
+            6 => Answer::Panicked(from.text()),
             other => panic!("no answer has the number {other}"),
         }
     }

@@ -4,6 +4,8 @@
 #![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod broken;
+mod datagram;
 mod stream;
 
 use std::process;

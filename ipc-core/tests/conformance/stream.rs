@@ -43,14 +43,7 @@ impl Fixture for Stream {
 
 fn open(end: End, place: &str, timeout: Duration) -> Result<Opened> {
     let endpoint = Endpoint::parse(place)?;
-    let stream = match end {
-        End::Receiver | End::Binder => UnixListener::bind_addr(&address(place))
-            .and_then(|listener| listener.accept())
-            .map(|(it, _)| it),
-        End::Sender | End::Connector => connect(&address(place), timeout),
-    };
-    let stream = stream.and_then(|stream| stream.set_nonblocking(true).map(|()| stream));
-    let stream = stream.map_err(|error| Error::from_io(error, "open").at(endpoint.text()))?;
+    let stream = open_stream(end, place, timeout)?;
     let again = stream.try_clone().unwrap();
     let sender = FramedSender::new(stream, &endpoint);
     let receiver = FramedReceiver::new(again, &endpoint);
@@ -59,6 +52,20 @@ fn open(end: End, place: &str, timeout: Duration) -> Result<Opened> {
         End::Sender => Opened::Sender(Box::new(sender)),
         End::Binder | End::Connector => Opened::Pair(Box::new(StreamPair { sender, receiver })),
     })
+}
+
+/// Opens the stream by itself.
+pub(crate) fn open_stream(end: End, place: &str, timeout: Duration) -> Result<UnixStream> {
+    let address = address(place);
+    let stream = match end {
+        End::Receiver | End::Binder => {
+            UnixListener::bind_addr(&address).and_then(|listener| Ok(listener.accept()?.0))
+        }
+        End::Sender | End::Connector => connect(&address, timeout),
+    };
+    stream
+        .and_then(|stream| stream.set_nonblocking(true).map(|()| stream))
+        .map_err(|error| Error::from_io(error, "open").at(&place.into()))
 }
 
 fn connect(address: &SocketAddr, timeout: Duration) -> io::Result<UnixStream> {
