@@ -90,11 +90,13 @@ impl Setup {
             if let Ok(result) = result.recv_timeout(Duration::from_millis(50)) {
                 break result;
             }
-            let whole = started.elapsed() > patience * Setup::WHOLE_RULE;
-            let overdue = setup.overdue().or_else(|| whole.then(|| "the rule to end".to_owned()));
-            if let Some(overdue) = overdue {
+            let too_long = setup.overdue().or_else(|| {
+                let limit = patience * Setup::WHOLE_RULE;
+                (started.elapsed() > limit).then(|| format!("{limit:?} for the rule to end"))
+            });
+            if let Some(too_long) = too_long {
                 setup.clean_up();
-                panic!("{name}, {placement:?}: waited more than {patience:?} for {overdue}");
+                panic!("{name}, {placement:?}: waited more than {too_long}");
             }
         };
         setup.clean_up();

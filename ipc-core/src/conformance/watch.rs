@@ -54,10 +54,11 @@ impl Activity {
         }
     }
 
-    /// Says what has gone on for too long, if something has.
+    /// Says what has been waited for too long, if something has.
     pub(super) fn overdue(&self, patience: Duration) -> Option<String> {
         let doing = (*self.lock())?;
-        (doing.since.elapsed() > patience).then(|| format!("{} to end its {}", self.who, doing.what))
+        let overdue = doing.since.elapsed() > patience;
+        overdue.then(|| format!("{patience:?} for {} to end its {}", self.who, doing.what))
     }
 
     /// The thread that is doing something now.

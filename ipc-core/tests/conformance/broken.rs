@@ -106,9 +106,9 @@ faults! {
     /// A message for which there was no room is accepted.
     LosesTheAccepted, an_accepted_message_that_is_lost_is_seen:
         full::try_send_on_a_full_channel_would_block in InProcess says "received";
-    /// A batch is always said to be sent.
+    /// A batch is said to be longer than it was sent.
     CountsWrong, a_batch_that_is_counted_wrong_is_seen:
-        full::a_batch_on_a_full_channel_reports_what_was_sent in InProcess says "still not full";
+        full::a_batch_on_a_full_channel_reports_what_was_sent in InProcess says "received";
     /// The waiting receiver keeps a processor busy.
     CostsTime, a_receiver_that_is_not_idle_is_seen:
         resources::an_idle_receiver_costs_nothing in InProcess says "spent on waiting";
@@ -145,13 +145,6 @@ fn peer() {
     serve(&Broken(*fault));
 }
 
-#[test]
-fn a_misspelt_peer_test_is_seen() {
-    let setup = Setup::new(Arc::new(Stream), Placement::SenderAcross, "stream::pear");
-    let said = failure(setup, "rule", delivery::recv_vec_gives_a_vector);
-    assert!(said.contains("is stream::pear the peer test's name?"), "it said: {said}");
-}
-
 fn new_setup(fault: Fault, placement: Placement) -> Setup {
     let setup = Setup::new(Arc::new(Broken(fault)), placement, "broken::peer");
     // A child takes its time to start; what hangs for this long in one process will not come back.
@@ -159,7 +152,7 @@ fn new_setup(fault: Fault, placement: Placement) -> Setup {
 }
 
 /// What a rule says when it fails, which it must.
-fn failure(setup: Setup, name: &str, rule: fn(&Setup)) -> String {
+pub(crate) fn failure(setup: Setup, name: &str, rule: fn(&Setup)) -> String {
     let panic = catch_unwind(AssertUnwindSafe(|| setup.run(name, rule))).expect_err("the rule holds");
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap()
@@ -286,8 +279,7 @@ impl<E: Sender> Sender for Spoilt<E> {
                 self.inner.send_batch(&messages[..messages.len() / 2], wait).map(|_| messages.len())
             }
             Fault::CountsWrong => {
-                let _ = self.inner.send_batch(messages, wait);
-                Ok(messages.len())
+                self.inner.send_batch(messages, wait).map(|sent| (sent + 1).min(messages.len()))
             }
             _ => self.inner.send_batch(messages, wait),
         }

@@ -6,6 +6,7 @@
 
 mod broken;
 mod datagram;
+mod processes;
 mod stream;
 
 use std::process;
