@@ -119,6 +119,7 @@ macro_rules! conformance_tests {
                 recv_into_replaces_what_the_buffer_held
                 recv_vec_gives_a_vector
                 a_batch_arrives_in_order
+                a_batch_stops_at_a_message_that_is_refused
                 ends_move_to_other_threads
             }
             waiting {
@@ -127,9 +128,7 @@ macro_rules! conformance_tests {
                 a_timeout_of_nothing_takes_what_is_there
                 a_blocked_recv_wakes_for_a_message
                 a_recv_with_a_timeout_wakes_for_a_message
-                a_storm_of_signals_changes_no_timeout
-                a_storm_of_signals_does_not_wake_a_blocked_recv
-                a_stopped_process_goes_on_waiting
+                a_message_may_come_in_pieces_over_many_calls
             }
             ending {
                 what_was_sent_is_read_before_disconnected
@@ -149,11 +148,13 @@ macro_rules! conformance_tests {
                 send_timeout_on_a_full_channel_times_out_in_time
                 a_batch_on_a_full_channel_reports_what_was_sent
                 a_blocked_send_wakes_when_the_receiver_reads
+                a_storm_of_signals_does_not_wake_a_blocked_send
                 a_blocked_send_wakes_when_the_receiver_is_dropped
+                a_blocked_send_of_a_long_message_wakes_when_the_receiver_is_dropped
                 a_blocked_send_wakes_when_the_receiver_is_killed
                 flush_waits_for_what_is_held_back
                 what_was_accepted_arrives_though_the_sender_is_dropped
-                a_storm_of_signals_tears_no_message
+                a_sender_that_waits_costs_nothing
             }
             pairs {
                 a_pair_carries_messages_both_ways
@@ -174,11 +175,21 @@ macro_rules! conformance_tests {
             names {
                 a_name_is_bound_once_and_free_when_dropped
                 opening_where_nobody_is_ends_in_time
+                a_place_can_be_used_again
+                a_place_can_be_used_again_when_one_end_was_killed
+            }
+            signals {
+                a_storm_of_signals_changes_no_timeout
+                a_storm_of_signals_does_not_wake_a_blocked_recv
+                a_storm_of_signals_tears_no_message
+                a_stopped_receiver_goes_on_waiting
+                a_stopped_receiver_times_out_in_time
+                a_stopped_process_tears_no_message
             }
             resources {
                 no_descriptor_is_inherited_by_children
                 a_dropped_end_leaves_no_descriptor
-                an_idle_receiver_costs_nothing
+                a_receiver_that_waits_costs_nothing
                 errors_name_the_operation_and_the_endpoint
             }
         }

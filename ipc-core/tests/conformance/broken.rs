@@ -3,7 +3,9 @@
 
 use crate::datagram::Datagrams;
 use crate::stream::{self, Stream};
-use ipc_core::conformance::rules::{delivery, ending, full, many, names, pairs, resources, waiting};
+use ipc_core::conformance::rules::{
+    delivery, ending, full, many, names, pairs, resources, signals, waiting,
+};
 use ipc_core::conformance::{End, Fixture, Opened, Place, Placement, Setup, serve};
 use ipc_core::{
     Capabilities, Endpoint, Error, ErrorKind, FramedReceiver, Pair, Receiver, Result, Sender, Wait,
@@ -77,13 +79,13 @@ faults! {
         waiting::try_recv_on_nothing_would_block in InProcess says "for the receiver to end its recv";
     /// Interrupted calls fail.
     ShowsSignals, a_signal_that_shows_is_seen:
-        waiting::a_storm_of_signals_changes_no_timeout in InProcess says "System";
+        signals::a_storm_of_signals_changes_no_timeout in InProcess says "System";
     /// Interrupted calls fail, in the child.
     ShowsSignalsInTheChild, a_signal_that_shows_is_seen_across_processes:
-        waiting::a_storm_of_signals_changes_no_timeout in ReceiverAcross says "System";
+        signals::a_storm_of_signals_changes_no_timeout in ReceiverAcross says "System";
     /// Interrupted calls wait for the whole time once more.
     StartsAgain, a_timeout_that_starts_again_is_seen:
-        waiting::a_storm_of_signals_changes_no_timeout in InProcess
+        signals::a_storm_of_signals_changes_no_timeout in InProcess
         says "for the receiver to end its recv";
     /// The end is waited for.
     HidesTheEnd, a_hidden_end_is_seen:
@@ -111,7 +113,7 @@ faults! {
         full::a_batch_on_a_full_channel_reports_what_was_sent in InProcess says "received";
     /// The waiting receiver keeps a processor busy.
     CostsTime, a_receiver_that_is_not_idle_is_seen:
-        resources::an_idle_receiver_costs_nothing in InProcess says "spent on waiting";
+        resources::a_receiver_that_waits_costs_nothing in InProcess says "spent on waiting";
     /// Errors name no endpoint.
     NamesNothing, an_error_without_endpoint_is_seen:
         resources::errors_name_the_operation_and_the_endpoint in InProcess says "names no endpoint";

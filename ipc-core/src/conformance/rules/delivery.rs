@@ -141,6 +141,22 @@ pub fn a_batch_arrives_in_order(setup: &Setup) {
     exchange(setup, sending.join().0, &mut rx, vec![message(99, 9)]);
 }
 
+/// A batch stops before a message that is refused, and says how many went before it.
+pub fn a_batch_stops_at_a_message_that_is_refused(setup: &Setup) {
+    let max = setup.capabilities().max_message.filter(|max| *max <= 64 << 20);
+    let Some(max) = max else {
+        setup.applies(false, "limited to a length that can be tried");
+        return;
+    };
+    let (mut tx, mut rx) = setup.open();
+    let too_long = message(0, max + 1);
+    let sent = tx.send_batch(&[b"1", b"2", &too_long, b"4"], Wait::Forever);
+    assert_eq!(sent.expect("the first two are sent"), 2);
+    assert_same(rx.recv().expect("a message arrives"), b"1");
+    assert_same(rx.recv().expect("a message arrives"), b"2");
+    exchange(setup, tx, &mut rx, vec![message(4, 10)]);
+}
+
 /// Ends may move to other threads between calls.
 pub fn ends_move_to_other_threads(setup: &Setup) {
     let (mut tx, mut rx) = setup.open();

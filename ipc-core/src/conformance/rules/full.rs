@@ -1,9 +1,9 @@
 //! A full channel holds its sender back: nothing that was accepted is lost, nothing that was refused
 //! arrives, and whoever waits for room is woken.
 
-use crate::conformance::Setup;
 use crate::conformance::ends::{Rx, Tx};
 use crate::conformance::messages::{Random, assert_same, exchange, keeps_boundaries, longest, message};
+use crate::conformance::{Placement, Setup};
 use crate::{Error, ErrorKind, Receiver, Sender, Wait};
 use std::time::{Duration, Instant};
 
@@ -96,31 +96,33 @@ pub fn a_batch_on_a_full_channel_reports_what_was_sent(setup: &Setup) {
 /// A sender that waits for room is woken when the receiver reads.
 pub fn a_blocked_send_wakes_when_the_receiver_reads(setup: &Setup) {
     let Some((mut tx, mut rx)) = open_if_bounded(setup) else { return };
-    for length in [1_000, 100_000].map(|length| longest(setup).min(length)) {
-        let (accepted, _) = fill(&mut tx, |_| length, Wait::timeout(SHORT));
-        let sending = setup.background(tx, move |tx| tx.send(&message(accepted, length)));
-        sending.until_asleep();
-        for number in 0..=accepted {
-            assert_same(rx.recv().expect("what was accepted arrives"), &message(number, length));
-        }
-        let (back, sent) = sending.join();
-        sent.expect("there is room now");
-        tx = back;
+    for length in [1_000, 100_000] {
+        tx = block_and_read(setup, tx, &mut rx, longest(setup).min(length));
     }
+}
+
+/// Signals do not end a wait for room.
+pub fn a_storm_of_signals_does_not_wake_a_blocked_send(setup: &Setup) {
+    let Some((mut tx, mut rx)) = open_if_bounded(setup) else { return };
+    tx.brave_a_storm();
+    block_and_read(setup, tx, &mut rx, longest(setup).min(100_000));
 }
 
 /// A sender that waits for room is woken with `Disconnected` when the receiver is dropped.
 pub fn a_blocked_send_wakes_when_the_receiver_is_dropped(setup: &Setup) {
-    blocked_send_wakes(setup, drop);
+    blocked_send_wakes(setup, 1_000, drop);
+}
+
+/// The same inside a message that has gone out in part.
+pub fn a_blocked_send_of_a_long_message_wakes_when_the_receiver_is_dropped(setup: &Setup) {
+    blocked_send_wakes(setup, 100_000, drop);
 }
 
 /// A sender that waits for room is woken with `Disconnected` when the receiver's process is killed.
 pub fn a_blocked_send_wakes_when_the_receiver_is_killed(setup: &Setup) {
-    blocked_send_wakes(setup, |rx| {
-        if rx.is_across() {
-            rx.kill();
-        }
-    });
+    if setup.placement() == Placement::ReceiverAcross {
+        blocked_send_wakes(setup, 100_000, |rx| rx.kill());
+    }
 }
 
 /// `flush` has nothing to do on a fresh channel, and on a full one returns once the receiver has read.
@@ -158,16 +160,17 @@ pub fn what_was_accepted_arrives_though_the_sender_is_dropped(setup: &Setup) {
     }
 }
 
-/// Signals do no harm to long messages in either direction of a busy channel.
-pub fn a_storm_of_signals_tears_no_message(setup: &Setup) {
-    if !keeps_boundaries(setup) {
-        return;
+/// A sender that waits for room uses next to no time of a processor.
+pub fn a_sender_that_waits_costs_nothing(setup: &Setup) {
+    let Some((mut tx, mut rx)) = open_if_bounded(setup) else { return };
+    let length = longest(setup).min(1_000);
+    let (accepted, _) = fill(&mut tx, |_| length, Wait::timeout(SHORT));
+    let sending = setup.background(tx, move |tx| tx.send(&message(accepted, length)));
+    super::assert_costs_nothing(&sending);
+    for number in 0..=accepted {
+        assert_same(rx.recv().expect("what was accepted arrives"), &message(number, length));
     }
-    let (mut tx, mut rx) = setup.open();
-    tx.brave_a_storm();
-    rx.brave_a_storm();
-    let length = longest(setup).min(300_000);
-    exchange(setup, tx, &mut rx, (0..30).map(|number| message(number, length)).collect());
+    sending.join().1.expect("there is room now");
 }
 
 fn open_if_bounded(setup: &Setup) -> Option<(Tx, Rx)> {
@@ -224,13 +227,26 @@ fn read_all(setup: &Setup, tx: Tx, rx: &mut Rx, accepted: usize, size: impl Fn(u
     assert_eq!(nothing, Err(ErrorKind::WouldBlock), "nothing else was accepted");
 }
 
-fn blocked_send_wakes(setup: &Setup, leave: fn(Rx)) {
+/// Blocks on a full channel, and goes on when all has been read.
+fn block_and_read(setup: &Setup, mut tx: Tx, rx: &mut Rx, length: usize) -> Tx {
+    let (accepted, _) = fill(&mut tx, |_| length, Wait::timeout(SHORT));
+    let sending = setup.background(tx, move |tx| tx.send(&message(accepted, length)));
+    sending.until_asleep();
+    for number in 0..=accepted {
+        assert_same(rx.recv().expect("what was accepted arrives"), &message(number, length));
+    }
+    let (tx, sent) = sending.join();
+    sent.expect("there is room now");
+    tx
+}
+
+fn blocked_send_wakes(setup: &Setup, length: usize, leave: fn(Rx)) {
     let noticed = setup.capabilities().notices_disconnect;
     if !setup.applies(noticed, "one that notices when the peer goes") {
         return;
     }
     let Some((mut tx, rx)) = open_if_bounded(setup) else { return };
-    let length = longest(setup).min(1_000);
+    let length = longest(setup).min(length);
     let (accepted, _) = fill(&mut tx, |_| length, Wait::timeout(SHORT));
     let sending = setup.background(tx, move |tx| tx.send(&message(accepted, length)));
     sending.until_asleep();

@@ -7,11 +7,14 @@ pub mod many;
 pub mod names;
 pub mod pairs;
 pub mod resources;
+pub mod signals;
 pub mod waiting;
 
 use super::ends::Rx;
-use super::{Setup, until};
+use super::{Background, Setup, until};
 use crate::{ErrorKind, Result};
+use std::thread;
+use std::time::Duration;
 
 /// Calls until a message has come that was sent, but takes its time to arrive.
 fn until_received(
@@ -32,4 +35,16 @@ fn until_received(
         }
     });
     received
+}
+
+/// Fails if a call that blocks spends a processor's time.
+fn assert_costs_nothing<E: Send + 'static, T: Send + 'static>(waiting: &Background<E, T>) {
+    const WATCHED: Duration = Duration::from_millis(300);
+    waiting.until_asleep();
+    let thread = waiting.thread().expect("it is in a call");
+    let before = thread.processor_time();
+    // Nothing is to happen in this time, so there is no event to wait for.
+    thread::sleep(WATCHED);
+    let spent = thread.processor_time() - before;
+    assert!(spent < WATCHED / 20, "{spent:?} of {WATCHED:?} spent on waiting");
 }

@@ -1,7 +1,8 @@
 //! Who binds a name owns it.
 
 use crate::ErrorKind;
-use crate::conformance::{End, Setup};
+use crate::conformance::messages::{exchange, message};
+use crate::conformance::{End, Placement, Setup};
 use std::time::{Duration, Instant};
 
 /// A name that is bound cannot be bound again, and can be when its owner has dropped it.
@@ -38,4 +39,32 @@ pub fn opening_where_nobody_is_ends_in_time(setup: &Setup) {
         // Generous: the machine may be busy.
         assert!(waited < setup.limit() / 2, "{waited:?} is too long for {timeout:?}");
     }
+}
+
+/// When both ends are gone, so is the name: others may meet there.
+pub fn a_place_can_be_used_again(setup: &Setup) {
+    if !has_names(setup) {
+        return;
+    }
+    for number in 0..3 {
+        let (tx, mut rx) = setup.open();
+        exchange(setup, tx, &mut rx, vec![message(number, 20)]);
+    }
+}
+
+/// A name that was left behind by a killed process is taken over.
+pub fn a_place_can_be_used_again_when_one_end_was_killed(setup: &Setup) {
+    if setup.placement() == Placement::InProcess || !has_names(setup) {
+        return;
+    }
+    for number in 0..3 {
+        let (tx, mut rx) = setup.open();
+        let tx = exchange(setup, tx, &mut rx, vec![message(number, 20)]);
+        if tx.is_across() { tx.kill() } else { rx.kill() }
+    }
+}
+
+fn has_names(setup: &Setup) -> bool {
+    let names = setup.fixture().bind(setup.place()).is_some();
+    setup.applies(names, "one with names")
 }

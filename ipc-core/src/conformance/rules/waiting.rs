@@ -2,7 +2,7 @@
 
 use crate::conformance::Setup;
 use crate::conformance::ends::Rx;
-use crate::conformance::messages::{assert_same, exchange, message};
+use crate::conformance::messages::{assert_same, exchange, keeps_boundaries, longest, message};
 use crate::{ErrorKind, Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -63,39 +63,27 @@ pub fn a_recv_with_a_timeout_wakes_for_a_message(setup: &Setup) {
     assert_same(&waiting.join().1.expect("a message arrives"), b"message");
 }
 
-/// Signals neither show nor change how long a call waits.
-pub fn a_storm_of_signals_changes_no_timeout(setup: &Setup) {
-    let (tx, mut rx) = setup.open();
-    rx.brave_a_storm();
-    assert_times_out_in_time(setup, &mut rx);
-    exchange(setup, tx, &mut rx, vec![message(0, 5)]);
-}
-
-/// Signals do not end a wait that has no end.
-pub fn a_storm_of_signals_does_not_wake_a_blocked_recv(setup: &Setup) {
-    let (mut tx, mut rx) = setup.open();
-    rx.brave_a_storm();
-    let waiting = setup.background(rx, |rx| rx.recv_vec());
-    waiting.until_asleep();
-    tx.send(b"message").expect("a message is sent");
-    assert_same(&waiting.join().1.expect("no signal shows"), b"message");
-}
-
-/// A receiver whose process is stopped and goes on, again and again, goes on waiting.
-pub fn a_stopped_process_goes_on_waiting(setup: &Setup) {
-    let (mut tx, rx) = setup.open();
-    let Some(process) = rx.process().cloned() else { return };
-    let waiting = setup.background(rx, |rx| rx.recv_vec());
-    for _ in 0..10 {
-        waiting.until_asleep();
-        process.stop();
-        process.resume();
+/// What has come of a message is kept from one call to the next.
+pub fn a_message_may_come_in_pieces_over_many_calls(setup: &Setup) {
+    if !keeps_boundaries(setup) {
+        return;
     }
-    tx.send(b"message").expect("a message is sent");
-    assert_same(&waiting.join().1.expect("no signal shows"), b"message");
+    let (mut tx, mut rx) = setup.open();
+    let length = longest(setup);
+    for number in 0..4 {
+        let sending = setup.background(tx, move |tx| tx.send(&message(number, length)));
+        let received = super::until_received(setup, &mut rx, |rx| match number % 2 {
+            0 => rx.try_recv().map(<[u8]>::to_vec),
+            _ => rx.recv_timeout(Duration::from_micros(100)).map(<[u8]>::to_vec),
+        });
+        assert_same(&received, &message(number, length));
+        let (back, sent) = sending.join();
+        sent.expect("a message is sent");
+        tx = back;
+    }
 }
 
-fn assert_times_out_in_time(setup: &Setup, rx: &mut Rx) {
+pub(super) fn assert_times_out_in_time(setup: &Setup, rx: &mut Rx) {
     for _ in 0..3 {
         let started = Instant::now();
         let error = rx.recv_timeout(SHORT).map(<[u8]>::len).expect_err("nothing was sent");
