@@ -74,91 +74,75 @@ impl<E> Watched<E> {
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
-
-    fn call<'a, T>(
-        &'a mut self,
-        command: impl FnOnce() -> Command,
-        name: &'static str,
-        here: impl FnOnce(&'a mut E) -> Result<T>,
-        value: impl FnOnce(Value, &'a mut Vec<u8>) -> T,
-    ) -> Result<T> {
-        match &mut self.home {
-            Home::Here(end) => {
-                let storm = self.storm.then(Storm::on_this_thread);
-                let result = self.activity.during(name, true, || here(end));
-                drop(storm);
-                result
-            }
-            Home::Child(end) => {
-                let result = self.activity.during(name, false, || end.call(&self.activity, &command()));
-                result.map(|result| value(result, &mut self.message))
-            }
-        }
-    }
 }
 
 impl<E: Sender> Sender for Watched<E> {
     fn send_within(&mut self, message: &[u8], wait: Wait) -> Result<()> {
-        let command = || Command::Send(wait, message.to_vec());
-        self.call(command, "send", |end| end.send_within(message, wait), |_, _| ())
+        match &mut self.home {
+            Home::Here(end) => {
+                recorded(&self.activity, self.storm, "send", || end.send_within(message, wait))
+            }
+            Home::Child(end) => {
+                end.call(&self.activity, &Command::Send(wait, message.to_vec())).map(|_| ())
+            }
+        }
     }
 
     fn send_batch(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize> {
-        let command =
-            || Command::SendBatch(wait, messages.iter().map(|message| message.to_vec()).collect());
-        self.call(
-            command,
-            "send_batch",
-            |end| end.send_batch(messages, wait),
-            |value, _| match value {
-                Value::Count(count) => count,
-                _ => panic!("a batch has a count"),
-            },
-        )
+        match &mut self.home {
+            Home::Here(end) => {
+                recorded(&self.activity, self.storm, "send_batch", || end.send_batch(messages, wait))
+            }
+            Home::Child(end) => {
+                let messages = messages.iter().map(|message| message.to_vec()).collect();
+                end.call(&self.activity, &Command::SendBatch(wait, messages)).map(Value::into_count)
+            }
+        }
     }
 
     fn flush(&mut self, wait: Wait) -> Result<()> {
-        self.call(|| Command::Flush(wait), "flush", |end| end.flush(wait), |_, _| ())
+        match &mut self.home {
+            Home::Here(end) => recorded(&self.activity, self.storm, "flush", || end.flush(wait)),
+            Home::Child(end) => end.call(&self.activity, &Command::Flush(wait)).map(|_| ()),
+        }
     }
 }
 
 impl<E: Receiver> Receiver for Watched<E> {
     fn recv_within(&mut self, wait: Wait) -> Result<&[u8]> {
-        let lend = |value, message: &mut Vec<u8>| {
-            *message = bytes(value);
-        };
-        if let Home::Here(_) = &self.home {
-            // The message is lent by the end itself.
-            return self.call(
-                || Command::Recv(wait),
-                "recv",
-                |end| end.recv_within(wait),
-                |_, _| &[][..],
-            );
+        match &mut self.home {
+            Home::Here(end) => recorded(&self.activity, self.storm, "recv", || end.recv_within(wait)),
+            Home::Child(end) => {
+                self.message = end.call(&self.activity, &Command::Recv(wait))?.into_message();
+                Ok(&self.message)
+            }
         }
-        self.call(|| Command::Recv(wait), "recv", |_| Ok(()), lend)?;
-        Ok(&self.message)
     }
 
     fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
-        if let Home::Here(_) = &self.home {
-            return self.call(|| Command::RecvInto, "recv_into", |end| end.recv_into(buffer), |_, _| 0);
+        match &mut self.home {
+            Home::Here(end) => {
+                recorded(&self.activity, self.storm, "recv_into", || end.recv_into(buffer))
+            }
+            Home::Child(end) => {
+                *buffer = end.call(&self.activity, &Command::RecvInto)?.into_message();
+                Ok(buffer.len())
+            }
         }
-        *buffer =
-            self.call(|| Command::RecvInto, "recv_into", |_| Ok(Vec::new()), |value, _| bytes(value))?;
-        Ok(buffer.len())
     }
 
     fn recv_vec(&mut self) -> Result<Vec<u8>> {
-        self.call(|| Command::RecvVec, "recv_vec", |end| end.recv_vec(), |value, _| bytes(value))
+        match &mut self.home {
+            Home::Here(end) => recorded(&self.activity, self.storm, "recv_vec", || end.recv_vec()),
+            Home::Child(end) => end.call(&self.activity, &Command::RecvVec).map(Value::into_message),
+        }
     }
 }
 
-fn bytes(value: Value) -> Vec<u8> {
-    match value {
-        Value::Message(message) => message,
-        _ => panic!("what is received is a message"),
-    }
+/// Makes a call in this thread: on the record, and in a storm if there is to be one.
+fn recorded<T>(activity: &Activity, storm: bool, what: &'static str, call: impl FnOnce() -> T) -> T {
+    let _storm = storm.then(Storm::on_this_thread);
+    activity.during(what, true, call)
 }
 
 impl Both {

@@ -21,7 +21,9 @@ pub trait Fixture: Send + Sync + 'static {
     /// A place where nobody is yet, and that no other test uses.
     fn place(&self) -> Place;
 
-    /// Opens one end, waiting for the other at most ten seconds if the transport has to.
+    /// Opens one end, waiting for the other at most five seconds if the transport has to.
+    ///
+    /// Not with [`Waiting::Spin`](crate::Waiting::Spin): the rules look whether a waiting thread sleeps.
     ///
     /// It may be called in another process than [`place`](Fixture::place) was, with the place's text.
     fn open(&self, end: End, place: &str) -> Result<Opened>;

@@ -40,8 +40,8 @@
 //!
 //! The messages are of many sizes, so the framings `fixed:N` and `raw` cannot be tried by this suite.
 //!
-//! The parts: `setup` is what a rule is given, `ends` what it opens; `remote` has the proxy of an end in a
-//! child and the child itself, `wire` what the two say; `watch` notices what hangs and what sleeps, `storm`
+//! The parts: `setup` is what a rule is given, `ends` what it opens; `remote` is the proxy of an end in a
+//! child, `peer` the child, `wire` what the two say; `watch` notices what hangs and what sleeps, `storm`
 //! sends signals; `messages` has messages; [`rules`] has the rules.
 
 // The suite is test code: it fails by panicking, and what a rule indexes it has just made.
@@ -50,6 +50,7 @@
 mod ends;
 mod fixture;
 mod messages;
+mod peer;
 mod remote;
 pub mod rules;
 mod setup;
@@ -59,8 +60,15 @@ mod wire;
 
 pub use ends::{Background, Both, Rx, Tx, Watched};
 pub use fixture::{End, Fixture, Opened, Place};
-pub use remote::serve;
+pub use peer::serve;
 pub use setup::{Placement, Setup, until};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A test that panicked has been told of; what it guarded is still of use for cleaning up.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Makes the tests of a transport: one for each rule and [placement](crate::conformance::Placement).
 ///

@@ -3,11 +3,11 @@
 use super::ends::{Background, Both, Rx, Tx, Watched};
 use super::remote::{Process, RemoteEnd, start};
 use super::watch::Activity;
-use super::{End, Fixture, Opened};
+use super::{End, Fixture, Opened, lock};
 use crate::{Capabilities, Result};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ impl Setup {
     }
 
     /// Sets how long a single call may take.
-    pub fn patience(mut self, patience: Duration) -> Setup {
+    pub fn with_patience(mut self, patience: Duration) -> Setup {
         self.patience = patience;
         self
     }
@@ -134,7 +134,7 @@ impl Setup {
     }
 
     /// How long a single call may take.
-    pub fn limit(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         self.patience
     }
 
@@ -149,20 +149,14 @@ impl Setup {
         let senders: Vec<_> = (0..senders).map(|_| self.begin(End::Sender, sender)).collect();
         let receiver = self.begin(End::Receiver, receiver);
         let senders = senders.into_iter().map(|sender| sender.finish()).collect();
-        (senders, receiver.finish())
+        both(senders, receiver.finish())
     }
 
     /// Opens the binding and the connecting end of a pair.
     pub fn open_pair(&self) -> (Both, Both) {
         let binder = self.begin(End::Binder, pair);
         let connector = self.begin(End::Connector, pair);
-        (binder.finish(), connector.finish())
-    }
-
-    /// Opens one end, here, and waits for it.
-    pub fn open_alone(&self, end: End) -> Result<Opened> {
-        let activity = self.new_activity(format!("a lone {end:?}").to_lowercase());
-        activity.during("open", true, || self.fixture.open(end, &self.place))
+        both(binder.finish(), connector.finish())
     }
 
     /// Does something with an end in a thread of its own.
@@ -177,8 +171,7 @@ impl Setup {
     /// Takes a pair apart.
     pub fn split(&self, pair: Both) -> (Tx, Rx) {
         let (sender, receiver) = pair.split();
-        self.lock(&self.activities)
-            .extend([Arc::clone(sender.activity()), Arc::clone(receiver.activity())]);
+        lock(&self.activities).extend([Arc::clone(sender.activity()), Arc::clone(receiver.activity())]);
         (sender, receiver)
     }
 
@@ -193,7 +186,7 @@ impl Setup {
         if across {
             let what = (end, &*self.place, &*self.peer_test);
             let remote = start(&*self.fixture, what, &activity);
-            self.lock(&self.children).push(Arc::clone(remote.process()));
+            lock(&self.children).push(Arc::clone(remote.process()));
             return Opening::Child(remote, activity);
         }
         let (fixture, place) = (Arc::clone(&self.fixture), self.place.clone());
@@ -206,22 +199,18 @@ impl Setup {
 
     fn new_activity(&self, who: String) -> Arc<Activity> {
         let activity = Arc::new(Activity::new(who));
-        self.lock(&self.activities).push(Arc::clone(&activity));
+        lock(&self.activities).push(Arc::clone(&activity));
         activity
     }
 
     fn overdue(&self) -> Option<String> {
-        self.lock(&self.activities).iter().find_map(|activity| activity.overdue(self.patience))
+        lock(&self.activities).iter().find_map(|activity| activity.overdue(self.patience))
     }
 
     /// No child and no object is left, though a hanging thread may still hold on to this.
     fn clean_up(&self) {
-        self.lock(&self.children).drain(..).for_each(|child| child.kill());
-        *self.lock(&self.keep) = None;
-    }
-
-    fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.children).drain(..).for_each(|child| child.kill());
+        *lock(&self.keep) = None;
     }
 }
 
@@ -232,17 +221,30 @@ enum Opening<E> {
 }
 
 impl<E> Opening<E> {
-    fn finish(self) -> Watched<E> {
-        let opened = match self {
-            Opening::Here(thread, activity) => match thread.join() {
-                Ok(end) => end.map(|end| Watched::here(end, activity)),
-                Err(panic) => resume_unwind(panic),
-            },
+    /// The end, or what went wrong.
+    fn finish(self) -> Result<Watched<E>, String> {
+        let (who, opened) = match self {
+            Opening::Here(thread, activity) => {
+                let end = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+                (activity.who().to_owned(), end.map(|end| Watched::here(end, activity)))
+            }
             Opening::Child(end, activity) => {
-                end.opened(&activity).map(|()| Watched::in_child(end, activity))
+                let opened = end.opened(&activity);
+                (activity.who().to_owned(), opened.map(|()| Watched::in_child(end, activity)))
             }
         };
-        opened.unwrap_or_else(|error| panic!("an end cannot be opened: {error:?}"))
+        opened.map_err(|error| format!("{who} cannot be opened: {error:?}"))
+    }
+}
+
+/// Both ends, or what went wrong with either: often the one that waited is not the one to blame.
+fn both<A, B>(one: Result<A, String>, other: Result<B, String>) -> (A, B) {
+    match (one, other) {
+        (Ok(one), Ok(other)) => (one, other),
+        (one, other) => {
+            let errors: Vec<_> = [one.err(), other.err()].into_iter().flatten().collect();
+            panic!("{}", errors.join("; "))
+        }
     }
 }
 

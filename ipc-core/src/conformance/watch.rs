@@ -1,9 +1,10 @@
 //! Who is doing what, and since when: how the suite knows that a call hangs, and that a thread sleeps.
 
+use super::lock;
 use nix::unistd::{getpid, gettid};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// What one end of a channel is doing.
@@ -71,7 +72,7 @@ impl Activity {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Doing>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.now)
     }
 }
 

@@ -42,6 +42,22 @@ pub(super) enum Value {
     Message(Vec<u8>),
 }
 
+impl Value {
+    pub(super) fn into_count(self) -> usize {
+        match self {
+            Value::Count(count) => count,
+            _ => panic!("the child should have answered with a count"),
+        }
+    }
+
+    pub(super) fn into_message(self) -> Vec<u8> {
+        match self {
+            Value::Message(message) => message,
+            _ => panic!("the child should have answered with a message"),
+        }
+    }
+}
+
 pub(super) fn write_frame(mut to: impl Write, half: u8, parts: Out) -> io::Result<()> {
     let mut frame = Vec::with_capacity(parts.0.len() + 5);
     frame.extend_from_slice(&(parts.0.len() as u32 + 1).to_le_bytes());

@@ -127,6 +127,9 @@ faults! {
     /// It panics.
     Panics, a_child_that_panics_is_seen:
         delivery::recv_vec_gives_a_vector in ReceiverAcross says "as it was told to";
+    /// It cannot be opened.
+    CannotOpen, an_end_that_cannot_be_opened_is_seen:
+        delivery::recv_vec_gives_a_vector in ReceiverAcross says "the receiver cannot be opened";
     /// A name can be bound twice.
     BindsTwice, a_name_bound_twice_is_seen:
         names::a_name_is_bound_once_and_free_when_dropped in InProcess says "bound twice";
@@ -150,7 +153,7 @@ fn peer() {
 fn new_setup(fault: Fault, placement: Placement) -> Setup {
     let setup = Setup::new(Arc::new(Broken(fault)), placement, "broken::peer");
     // A child takes its time to start; what hangs for this long in one process will not come back.
-    if placement == Placement::InProcess { setup.patience(Duration::from_secs(1)) } else { setup }
+    if placement == Placement::InProcess { setup.with_patience(Duration::from_secs(1)) } else { setup }
 }
 
 /// What a rule says when it fails, which it must.
@@ -183,6 +186,9 @@ impl Fixture for Broken {
     fn open(&self, end: End, place: &str) -> Result<Opened> {
         let fault = self.0;
         let (_, place) = place.split_once(' ').unwrap();
+        if fault == Fault::CannotOpen {
+            return Err(Error::new(ErrorKind::Unsupported, "open"));
+        }
         if matches!(fault, Fault::ShowsSignals | Fault::ShowsSignalsInTheChild | Fault::StartsAgain)
             && end == End::Receiver
         {

@@ -40,7 +40,7 @@ fn a_child_that_is_killed_from_outside_is_seen_and_a_failed_rule_leaves_none() {
 fn a_rule_that_hangs_leaves_no_child() {
     let setup = Setup::new(Arc::new(Stream), Placement::ReceiverAcross, PEER);
     let place = setup.place().to_owned();
-    let said = failure(setup.patience(Duration::from_secs(3)), "rule", |setup| {
+    let said = failure(setup.with_patience(Duration::from_secs(3)), "rule", |setup| {
         let (_tx, mut rx) = setup.open();
         let _ = rx.recv();
     });

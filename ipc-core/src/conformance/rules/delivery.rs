@@ -78,7 +78,7 @@ pub fn a_message_that_is_too_long_is_refused_and_the_channel_goes_on(setup: &Set
     };
     let (mut tx, mut rx) = setup.open();
     let too_long = message(0, max + 1);
-    for wait in [Wait::Never, Wait::timeout(setup.limit()), Wait::Forever] {
+    for wait in [Wait::Never, Wait::timeout(setup.patience()), Wait::Forever] {
         let error = tx.send_within(&too_long, wait).expect_err("it is too long");
         assert_eq!(error.kind(), ErrorKind::MessageTooLarge, "{error}");
     }

@@ -120,7 +120,7 @@ fn assert_disconnected_for_good(setup: &Setup, rx: &mut Rx) {
         let errors = [
             rx.recv().map(<[u8]>::len).expect_err("the sender is gone"),
             rx.try_recv().map(<[u8]>::len).expect_err("the sender is gone"),
-            rx.recv_timeout(setup.limit()).map(<[u8]>::len).expect_err("the sender is gone"),
+            rx.recv_timeout(setup.patience()).map(<[u8]>::len).expect_err("the sender is gone"),
             rx.recv_into(&mut buffer).expect_err("the sender is gone"),
             rx.recv_vec().expect_err("the sender is gone"),
         ];
@@ -134,7 +134,7 @@ fn assert_disconnected_for_good(setup: &Setup, rx: &mut Rx) {
 fn assert_send_fails_for_good(setup: &Setup, tx: &mut Tx) {
     // The first may be accepted by a kernel that has not heard from the other side yet.
     let mut error = None;
-    crate::conformance::until("send fails", setup.limit(), || {
+    crate::conformance::until("send fails", setup.patience(), || {
         error = tx.send(b"anybody there?").err();
         error.is_some()
     });
@@ -143,7 +143,7 @@ fn assert_send_fails_for_good(setup: &Setup, tx: &mut Tx) {
         let errors = [
             tx.send(b"anybody?"),
             tx.try_send(b"anybody?"),
-            tx.send_timeout(b"anybody?", setup.limit()),
+            tx.send_timeout(b"anybody?", setup.patience()),
             tx.send_batch(&[b"any", b"body?"], crate::Wait::Forever).map(|_| ()),
         ];
         for error in errors {

@@ -23,7 +23,7 @@ fn until_received(
     mut recv: impl FnMut(&mut Rx) -> Result<Vec<u8>>,
 ) -> Vec<u8> {
     let mut received = Vec::new();
-    until("the message arrives", setup.limit(), || match recv(rx) {
+    until("the message arrives", setup.patience(), || match recv(rx) {
         Ok(message) => {
             received = message;
             true

@@ -122,7 +122,7 @@ fn assert_told(setup: &Setup, pair: &mut Both, last: &[u8]) {
         assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
     }
     let mut error = None;
-    crate::conformance::until("send fails", setup.limit(), || {
+    crate::conformance::until("send fails", setup.patience(), || {
         error = pair.send(b"anybody there?").err();
         error.is_some()
     });

@@ -56,7 +56,7 @@ pub fn a_blocked_recv_wakes_for_a_message(setup: &Setup) {
 /// A receiver that waits with a timeout is woken by a message before that.
 pub fn a_recv_with_a_timeout_wakes_for_a_message(setup: &Setup) {
     let (mut tx, rx) = setup.open();
-    let timeout = setup.limit() * 3;
+    let timeout = setup.patience() * 3;
     let waiting = setup.background(rx, move |rx| rx.recv_timeout(timeout).map(<[u8]>::to_vec));
     waiting.until_asleep();
     tx.send(b"message").expect("a message is sent");
@@ -91,6 +91,6 @@ pub(super) fn assert_times_out_in_time(setup: &Setup, rx: &mut Rx) {
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(waited >= SHORT, "timed out after {waited:?}, too early for {SHORT:?}");
         // Generous: the machine may be busy.
-        assert!(waited < setup.limit() / 2, "timed out after {waited:?}, too late for {SHORT:?}");
+        assert!(waited < setup.patience() / 2, "timed out after {waited:?}, too late for {SHORT:?}");
     }
 }
