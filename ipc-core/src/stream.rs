@@ -128,7 +128,13 @@ impl<W: Write + AsFd> FramedSender<W> {
         }
         while let Some(rest @ [_, ..]) = self.rest.get(self.rest_sent..) {
             match self.sink.write(rest) {
-                Ok(count) => self.rest_sent += count,
+                Ok(count) => {
+                    self.rest_sent += count;
+                    if self.rest_sent < self.rest.len() {
+                        let progressed = attempt.progressed(&mut self.waiter);
+                        progressed.map_err(|kind| Error::new(kind, "send"))?;
+                    }
+                }
                 Err(error) => self.wait_for_room(error, attempt)?,
             }
         }
