@@ -28,6 +28,12 @@ pub trait Fixture: Send + Sync + 'static {
     /// It may be called in another process than [`place`](Fixture::place) was, with the place's text.
     fn open(&self, end: End, place: &str) -> Result<Opened>;
 
+    /// Whether a message that its sender's death has cut is told from a whole one. It is not in the
+    /// framings `lines` and `nul`, where the end of the stream ends a message as well.
+    fn tells_cut_messages(&self) -> bool {
+        true
+    }
+
     /// Prepares a child process that will open `end`, where it needs more than the place's text: a
     /// descriptor, say. Most transports need nothing.
     ///

@@ -168,7 +168,7 @@ struct Broken(Fault);
 
 impl Broken {
     fn base(&self) -> &dyn Fixture {
-        if self.0 == Fault::LosesAmongMany { &Datagrams } else { &Stream }
+        if self.0 == Fault::LosesAmongMany { &Datagrams } else { &Stream("") }
     }
 }
 

@@ -10,18 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, thread};
 
-const PEER: &str = "stream::peer";
+const PEER: &str = "stream::length::peer";
 
 #[test]
 fn a_misspelt_peer_test_is_seen() {
-    let setup = Setup::new(Arc::new(Stream), Placement::SenderAcross, "stream::pear");
+    let setup = Setup::new(Arc::new(Stream("")), Placement::SenderAcross, "stream::length::pear");
     let said = failure(setup, "rule", delivery::recv_vec_gives_a_vector);
-    assert!(said.contains("is stream::pear the peer test's name?"), "it said: {said}");
+    assert!(said.contains("is stream::length::pear the peer test's name?"), "it said: {said}");
 }
 
 #[test]
 fn a_child_that_is_killed_from_outside_is_seen_and_a_failed_rule_leaves_none() {
-    let setup = Setup::new(Arc::new(Stream), Placement::ReceiverAcross, PEER);
+    let setup = Setup::new(Arc::new(Stream("")), Placement::ReceiverAcross, PEER);
     let place = setup.place().to_owned();
     let said = failure(setup, "rule", |setup| {
         let (_tx, rx) = setup.open();
@@ -38,7 +38,7 @@ fn a_child_that_is_killed_from_outside_is_seen_and_a_failed_rule_leaves_none() {
 
 #[test]
 fn a_rule_that_hangs_leaves_no_child() {
-    let setup = Setup::new(Arc::new(Stream), Placement::ReceiverAcross, PEER);
+    let setup = Setup::new(Arc::new(Stream("")), Placement::ReceiverAcross, PEER);
     let place = setup.place().to_owned();
     let said = failure(setup.with_patience(Duration::from_secs(3)), "rule", |setup| {
         let (_tx, mut rx) = setup.open();
@@ -74,7 +74,7 @@ fn a_parent_to_be_killed() {
     if env::var_os(TO_BE_KILLED).is_none() {
         return;
     }
-    let setup = Setup::new(Arc::new(Stream), Placement::ReceiverAcross, PEER);
+    let setup = Setup::new(Arc::new(Stream("")), Placement::ReceiverAcross, PEER);
     setup.run("rule", |setup| {
         let (_tx, rx) = setup.open();
         let _receiving = setup.background(rx, |rx| rx.recv_vec());

@@ -13,20 +13,26 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The transport.
-pub(crate) struct Stream;
+/// The transport, with options in the endpoint.
+pub(crate) struct Stream(pub(crate) &'static str);
 
 impl Fixture for Stream {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Boundaries::Framing).max_message(Framing::DEFAULT_MAX).bidirectional()
+        let endpoint = Endpoint::parse(format!("unix://@name{}", self.0)).unwrap();
+        let max_message = endpoint.options().max_message.unwrap_or(Framing::DEFAULT_MAX);
+        Capabilities::new(Boundaries::Framing).max_message(max_message).bidirectional()
     }
 
     fn place(&self) -> Place {
-        Place { text: format!("unix://@{}", crate::new_name()), keep: Box::new(()) }
+        Place { text: format!("unix://@{}{}", crate::new_name(), self.0), keep: Box::new(()) }
     }
 
     fn open(&self, end: End, place: &str) -> Result<Opened> {
         open(end, place, Setup::PATIENCE)
+    }
+
+    fn tells_cut_messages(&self) -> bool {
+        !self.0.contains("lines")
     }
 
     fn open_within(&self, end: End, place: &str, timeout: Duration) -> Option<Result<Opened>> {
@@ -84,7 +90,8 @@ fn connect(address: &SocketAddr, timeout: Duration) -> io::Result<UnixStream> {
 }
 
 fn address(place: &str) -> SocketAddr {
-    SocketAddr::from_abstract_name(place.strip_prefix("unix://@").unwrap()).unwrap()
+    let name = place.strip_prefix("unix://@").unwrap();
+    SocketAddr::from_abstract_name(name.split('?').next().unwrap()).unwrap()
 }
 
 struct StreamPair {
@@ -114,4 +121,10 @@ impl Pair for StreamPair {
     }
 }
 
-ipc_core::conformance_tests!(Stream);
+mod length {
+    ipc_core::conformance_tests!(super::Stream(""));
+}
+
+mod lines {
+    ipc_core::conformance_tests!(super::Stream("?framing=lines&max_message=1M"));
+}

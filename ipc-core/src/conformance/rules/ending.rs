@@ -74,7 +74,8 @@ pub fn send_after_the_receiver_was_killed_fails(setup: &Setup) {
 }
 
 /// A sender killed in a stream of long messages costs at most the message in hand: all that is received is
-/// whole, then `Truncated` at most once, then `Disconnected`.
+/// whole, then `Truncated` at most once, then `Disconnected`. Where the end of a stream ends a message, the
+/// last may be cut instead.
 pub fn a_sender_killed_inside_a_message_tears_none(setup: &Setup) {
     let Some((tx, mut rx)) = open_if_noticed(setup) else { return };
     let Some(process) = tx.process().cloned() else { return };
@@ -90,21 +91,27 @@ pub fn a_sender_killed_inside_a_message_tears_none(setup: &Setup) {
         assert_same(rx.recv().expect("a message arrives"), &message(number, length));
     }
     process.kill();
-    let mut truncated = 0;
+    let mut cut = 0;
     for number in 10.. {
         match rx.recv() {
             Ok(received) => {
-                assert_eq!(truncated, 0, "nothing comes behind a truncated message");
-                assert_same(received, &message(number, length));
+                assert_eq!(cut, 0, "nothing comes behind a message that was cut");
+                let sent = message(number, length);
+                let looks_whole = !setup.fixture().tells_cut_messages();
+                if looks_whole && received.len() < length && sent.starts_with(received) {
+                    cut += 1;
+                } else {
+                    assert_same(received, &sent);
+                }
             }
-            Err(error) if error.kind() == ErrorKind::Truncated => truncated += 1,
+            Err(error) if error.kind() == ErrorKind::Truncated => cut += 1,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
                 break;
             }
         }
     }
-    assert!(truncated <= 1, "one message can be truncated, not {truncated}");
+    assert!(cut <= 1, "one message can be cut, not {cut}");
     assert_disconnected_for_good(setup, &mut rx);
     sending.join();
 }

@@ -39,7 +39,7 @@ fn until_received(
 
 /// Fails if a call that blocks spends a processor's time.
 fn assert_costs_nothing<E: Send + 'static, T: Send + 'static>(waiting: &Background<E, T>) {
-    const WATCHED: Duration = Duration::from_millis(300);
+    const WATCHED: Duration = Duration::from_millis(200);
     waiting.until_asleep();
     let thread = waiting.thread().expect("it is in a call");
     let before = thread.processor_time();
