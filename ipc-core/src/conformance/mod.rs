@@ -24,7 +24,7 @@
 //!         match end {
 //!             // End::Sender => Ok(Opened::Sender(Box::new(PigeonSender::connect(place)?))),
 //!             // End::Receiver => Ok(Opened::Receiver(Box::new(PigeonReceiver::bind(place)?))),
-//!             _ => unreachable!("no pigeon flies both ways"),
+//!             _ => unreachable!("no pigeon flies both ways: it is not bidirectional"),
 //!         }
 //!     }
 //! }
@@ -33,12 +33,44 @@
 //! # fn main() {}
 //! ```
 //!
-//! Each rule is run in three [placements](Placement): both ends in the test's process, the sender in a
-//! child, the receiver in a child. The child is the test binary itself, run once more. A rule does not
-//! know the difference. It is passed over where the [capabilities](crate::Capabilities) do not offer what
-//! it needs.
+//! # What is run
 //!
-//! The messages are of many sizes, so the framings `fixed:N` and `raw` cannot be tried by this suite.
+//! Each rule is run in three [placements](Placement): both ends in the test's process, the sender in a
+//! child, the receiver in a child. The child is the test binary itself, run once more; a rule does not know
+//! the difference. A rule is passed over, and says so, where the [capabilities](crate::Capabilities) do not
+//! offer what it needs: a full channel where there are no bounds, an end that nobody notices, several
+//! senders, a second process.
+//!
+//! | theme | what its rules ask |
+//! |---|---|
+//! | [`delivery`](rules::delivery) | whole, in order, every size; what cannot be sent is refused, and harms nothing |
+//! | [`waiting`](rules::waiting) | not at all, so long, or until it is done; and awake in time |
+//! | [`full`](rules::full) | exactly the accepted arrive; who waits for room is woken |
+//! | [`ending`](rules::ending) | what was sent is read first, then `Disconnected`, for good; dropped or killed |
+//! | [`signals`](rules::signals) | never seen, and no wait the longer or shorter for them |
+//! | [`pairs`](rules::pairs) | both directions, halves in two threads, and how they end |
+//! | [`many`](rules::many) | several senders: nothing lost, mixed or out of order, even if one is killed |
+//! | [`names`](rules::names) | bound once, free again, taken over from the dead |
+//! | [`resources`](rules::resources) | no descriptor inherited or left; waiting costs nothing; errors say where |
+//!
+//! Messages are of many sizes, so the framing `fixed:N` cannot be tried by this suite. They consist of
+//! printable characters, so `lines` and `nul` can.
+//!
+//! A rule never waits for ever: a call that takes longer than [`Setup::PATIENCE`] fails it, and the failure
+//! says what was waited for. No child and no place is left behind then. A panic in a child, as any error of
+//! its end, is reported by the parent.
+//!
+//! A rule is a plain function, so one can also be tried by hand:
+//!
+//! ```no_run
+//! use ipc_core::conformance::{Fixture, Placement, Setup, rules};
+//! use std::sync::Arc;
+//!
+//! # fn example(my_fixture: Arc<dyn Fixture>) {
+//! let setup = Setup::new(my_fixture, Placement::InProcess, "peer");
+//! setup.run("an empty message", rules::delivery::an_empty_message_is_a_message);
+//! # }
+//! ```
 //!
 //! The parts: `setup` is what a rule is given, `ends` what it opens; `remote` is the proxy of an end in a
 //! child, `peer` the child, `wire` what the two say; `watch` notices what hangs and what sleeps, `storm`
@@ -124,6 +156,7 @@ macro_rules! conformance_tests {
                 many_messages_keep_their_boundaries_and_order
                 a_message_that_is_too_long_is_refused_and_the_channel_goes_on
                 the_longest_message_arrives
+                without_boundaries_the_bytes_arrive_in_order
                 recv_into_replaces_what_the_buffer_held
                 recv_vec_gives_a_vector
                 a_batch_arrives_in_order

@@ -20,7 +20,11 @@ impl Fixture for Stream {
     fn capabilities(&self) -> Capabilities {
         let endpoint = Endpoint::parse(format!("unix://@name{}", self.0)).unwrap();
         let max_message = endpoint.options().max_message.unwrap_or(Framing::DEFAULT_MAX);
-        Capabilities::new(Boundaries::Framing).max_message(max_message).bidirectional()
+        let boundaries = match endpoint.options().framing {
+            Some(Framing::Raw) => Boundaries::None,
+            _ => Boundaries::Framing,
+        };
+        Capabilities::new(boundaries).max_message(max_message).bidirectional()
     }
 
     fn place(&self) -> Place {
@@ -127,4 +131,8 @@ mod length {
 
 mod lines {
     ipc_core::conformance_tests!(super::Stream("?framing=lines&max_message=1M"));
+}
+
+mod raw {
+    ipc_core::conformance_tests!(super::Stream("?framing=raw&max_message=64K"));
 }

@@ -84,7 +84,7 @@ pub fn a_message_that_is_too_long_is_refused_and_the_channel_goes_on(setup: &Set
     }
     let error = tx.send_batch(&[&too_long, b"next"], Wait::Forever).expect_err("the first is too long");
     assert_eq!(error.kind(), ErrorKind::MessageTooLarge, "{error}");
-    exchange(setup, tx, &mut rx, vec![message(1, 10.min(max)), message(2, max.min(LONGEST))]);
+    exchange(setup, tx, &mut rx, vec![message(1, 10.min(max))]);
 }
 
 /// The longest message that the capabilities name arrives whole.
@@ -95,6 +95,29 @@ pub fn the_longest_message_arrives(setup: &Setup) {
     let max = setup.capabilities().max_message.filter(|max| *max <= 64 << 20);
     let (tx, mut rx) = setup.open();
     exchange(setup, tx, &mut rx, vec![message(3, max.unwrap_or(LONGEST)), message(4, 1)]);
+}
+
+/// Where nobody keeps messages apart, all bytes arrive, in order.
+pub fn without_boundaries_the_bytes_arrive_in_order(setup: &Setup) {
+    let capabilities = setup.capabilities();
+    let stream = capabilities.boundaries == Boundaries::None && capabilities.reliable;
+    if !setup.applies(stream, "a plain stream of bytes") {
+        return;
+    }
+    let (tx, mut rx) = setup.open();
+    let messages: Vec<_> = (1..200).map(|number| message(number, number * 50)).collect();
+    let expected = messages.concat();
+    let sending = setup.background(tx, move |tx| {
+        for message in messages {
+            tx.send(&message).expect("bytes are sent");
+        }
+    });
+    let mut received = Vec::new();
+    while received.len() < expected.len() {
+        received.extend_from_slice(rx.recv().expect("bytes arrive"));
+    }
+    assert_same(&received, &expected);
+    sending.join();
 }
 
 /// `recv_into` puts the message in place of what the buffer held.
@@ -143,6 +166,9 @@ pub fn a_batch_arrives_in_order(setup: &Setup) {
 
 /// A batch stops before a message that is refused, and says how many went before it.
 pub fn a_batch_stops_at_a_message_that_is_refused(setup: &Setup) {
+    if !keeps_boundaries(setup) {
+        return;
+    }
     let max = setup.capabilities().max_message.filter(|max| *max <= 64 << 20);
     let Some(max) = max else {
         setup.applies(false, "limited to a length that can be tried");

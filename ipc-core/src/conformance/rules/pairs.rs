@@ -2,7 +2,7 @@
 
 use crate::conformance::Setup;
 use crate::conformance::ends::Both;
-use crate::conformance::messages::{assert_same, exchange, longest, message};
+use crate::conformance::messages::{assert_same, exchange, keeps_boundaries, longest, message};
 use crate::{ErrorKind, Receiver, Sender};
 
 /// Messages go in both directions, in turn.
@@ -29,6 +29,9 @@ pub fn the_connecting_end_may_speak_first(setup: &Setup) {
 
 /// A pair's halves work in two threads at once, in both directions at once, long messages too.
 pub fn the_halves_of_a_pair_work_at_the_same_time(setup: &Setup) {
+    if !keeps_boundaries(setup) {
+        return;
+    }
     let Some((binder, connector)) = open_if_bidirectional(setup) else { return };
     let (binder_tx, mut binder_rx) = setup.split(binder);
     let (connector_tx, mut connector_rx) = setup.split(connector);
@@ -95,6 +98,9 @@ pub fn dropping_both_halves_tells_the_other(setup: &Setup) {
 
 /// The half that receives goes on when the half that sends is dropped.
 pub fn a_receiving_half_outlives_the_sending_half(setup: &Setup) {
+    if !keeps_boundaries(setup) {
+        return;
+    }
     let Some((binder, connector)) = open_if_bidirectional(setup) else { return };
     let (connector_tx, mut connector_rx) = setup.split(connector);
     drop(connector_tx);
