@@ -146,8 +146,8 @@ fn recorded<T>(activity: &Activity, storm: bool, what: &'static str, call: impl 
 }
 
 impl Both {
-    /// Takes the pair apart.
-    pub fn split(self) -> (Tx, Rx) {
+    /// Takes the pair apart; see [`Setup::split`](super::Setup::split), which watches over the halves.
+    pub(super) fn split(self) -> (Tx, Rx) {
         let who = self.activity.who();
         let halves = ["sending half", "receiving half"]
             .map(|half| Arc::new(Activity::new(format!("the {half} of {who}"))));
