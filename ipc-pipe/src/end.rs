@@ -1,0 +1,167 @@
+//! The ends as the framing wants them: reads and writes that do not block.
+//!
+//! Whether a read or a write blocks is a flag of the *open file description*, which an inherited
+//! descriptor shares with other processes: the shell behind `prog < pipe`, the siblings in a pipeline.
+//! Setting it would change their reads and writes under their feet. So an end comes in three modes:
+//!
+//! * `Own`: the description is ours alone, and does not block. The two ends of a pipe that we make have
+//!   one each. An inherited pipe, FIFO or terminal is opened again through `/proc/self/fd`, which gives
+//!   a new description of the same thing.
+//! * `Shared`: it could not be opened again: a socket, a pipe made by another user (`sudo`, `su`), a
+//!   system without `/proc`. It is asked with poll(2) before each call, and written to in pieces of at
+//!   most `PIPE_BUF`, for which there is room when poll says so. Where another process reads or writes
+//!   the same pipe at the same moment, and takes what poll has promised, the call waits for it.
+//! * `File`: a regular file never blocks, and opening it again would lose the place in it.
+
+use crate::PIPE_BUF;
+use ipc_core::SigpipeGuard;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode as Bits, SFlag, fstat};
+use std::io::{self, IoSlice, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Where bytes come out.
+#[derive(Debug)]
+pub(crate) struct Source {
+    reader: PipeReader,
+    mode: Mode,
+}
+
+/// Where bytes go in.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    writer: PipeWriter,
+    mode: Mode,
+    sigpipe: SigpipeGuard,
+}
+
+/// See the head of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Own,
+    Shared,
+    File,
+}
+
+impl Source {
+    /// An end whose description is ours alone and does not block.
+    pub(crate) fn own(fd: OwnedFd) -> Source {
+        Source { reader: fd.into(), mode: Mode::Own }
+    }
+
+    /// An end that others may share.
+    pub(crate) fn shared(fd: OwnedFd) -> io::Result<Source> {
+        let (fd, mode) = without_blocking(fd, OFlag::O_RDONLY)?;
+        Ok(Source { reader: fd.into(), mode })
+    }
+
+    /// The plain end, which blocks again if it is ours.
+    pub(crate) fn into_reader(self) -> io::Result<PipeReader> {
+        set_blocking(self.reader.as_fd(), self.mode)?;
+        Ok(self.reader)
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.mode == Mode::Shared {
+            look(self.reader.as_fd(), PollFlags::POLLIN)?;
+        }
+        self.reader.read(buffer)
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}
+
+impl Sink {
+    /// An end whose description is ours alone and does not block.
+    pub(crate) fn own(fd: OwnedFd) -> io::Result<Sink> {
+        Ok(Sink { writer: fd.into(), mode: Mode::Own, sigpipe: SigpipeGuard::new()? })
+    }
+
+    /// An end that others may share.
+    pub(crate) fn shared(fd: OwnedFd) -> io::Result<Sink> {
+        let (fd, mode) = without_blocking(fd, OFlag::O_WRONLY)?;
+        Ok(Sink { writer: fd.into(), mode, sigpipe: SigpipeGuard::new()? })
+    }
+
+    /// The plain end once more, which blocks again if it is ours.
+    pub(crate) fn to_writer(&self) -> io::Result<PipeWriter> {
+        let writer = self.writer.try_clone()?;
+        set_blocking(writer.as_fd(), self.mode)?;
+        Ok(writer)
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.mode == Mode::Shared {
+            return self.write_vectored(&[IoSlice::new(bytes)]);
+        }
+        let writer = &mut self.writer;
+        self.sigpipe.write(|| writer.write(bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let writer = &mut self.writer;
+        if self.mode != Mode::Shared {
+            return self.sigpipe.write(|| writer.write_vectored(slices));
+        }
+        look(writer.as_fd(), PollFlags::POLLOUT)?;
+        // In one write, so that a short message stays in one piece among those of other writers.
+        let mut piece = [0; PIPE_BUF];
+        let mut room = piece.as_mut_slice();
+        for slice in slices {
+            // Writing to a slice cannot fail, and takes what there is room for.
+            let _ = room.write(slice)?;
+        }
+        let filled = PIPE_BUF - room.len();
+        self.sigpipe.write(|| writer.write(piece.get(..filled).unwrap_or_default()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Sink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.writer.as_fd()
+    }
+}
+
+/// Makes the best of a descriptor that others may share.
+fn without_blocking(fd: OwnedFd, access: OFlag) -> io::Result<(OwnedFd, Mode)> {
+    let kind = SFlag::from_bits_truncate(fstat(&fd)?.st_mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFREG || kind == SFlag::S_IFBLK || kind == SFlag::S_IFDIR {
+        return Ok((fd, Mode::File));
+    }
+    // Opened as a path, a socket gives ENXIO, and so does the writing end of a pipe that nobody reads.
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    match nix::fcntl::open(path.as_str(), flags, Bits::empty()) {
+        Ok(own) => Ok((own, Mode::Own)),
+        Err(_) => Ok((fd, Mode::Shared)),
+    }
+}
+
+fn set_blocking(fd: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
+    if mode == Mode::Own {
+        let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+        fcntl(fd, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    }
+    Ok(())
+}
+
+/// Fails with `WouldBlock` where a read or a write of at most `PIPE_BUF` would have to wait.
+fn look(fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<()> {
+    match poll(&mut [PollFd::new(fd, events)], PollTimeout::ZERO)? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    }
+}
