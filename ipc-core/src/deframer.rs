@@ -231,7 +231,7 @@ impl Deframer {
     }
 
     /// Makes the spare part at least one byte long, and as long as the rest of the message where that
-    /// is no more than what has already come.
+    /// is known and no more than what has already come.
     fn make_room(&mut self) {
         if self.buffer.is_empty() {
             self.buffer.resize(Deframer::USUAL, 0);
@@ -251,7 +251,10 @@ impl Deframer {
             self.start = 0;
         }
         if self.end == self.buffer.len() {
-            let room = wanted.max(self.end + 1).min(self.end.saturating_mul(2));
+            let double = self.end.saturating_mul(2);
+            // How long a line will be, nobody knows; to grow by what is known would be byte by byte.
+            let unknown = self.framing.delimiter().is_some();
+            let room = if unknown { double } else { wanted.max(self.end + 1).min(double) };
             self.buffer.reserve_exact(room - self.buffer.len());
             self.buffer.resize(room, 0);
         }

@@ -170,6 +170,24 @@ fn a_length_that_lies_makes_the_buffer_grow_only_with_what_has_come() {
 }
 
 #[test]
+fn a_long_line_is_read_in_few_pieces() {
+    for framing in [Framing::Lines, Framing::Nul] {
+        let mut deframer = Deframer::new(framing, 16 << 20);
+        let mut come = 0;
+        let mut pieces = 0;
+        while come < 16 << 20 {
+            let room = deframer.spare().len();
+            deframer.spare().fill(b'x');
+            deframer.filled(room);
+            assert_eq!(deframer.next_message().unwrap_or(None), None);
+            come += room;
+            pieces += 1;
+            assert!(pieces < 20, "after {come} bytes there was room for {room} more");
+        }
+    }
+}
+
+#[test]
 fn a_buffer_that_one_long_message_made_is_given_back() {
     let mut deframer = Deframer::new(Framing::Length, Framing::MAX);
     let mut feed = |bytes: &[u8]| {
