@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 const ROLE: &str = "IPC_PIPE_TEST_ROLE";
 
 /// Longer than anything takes that is not broken.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A command that runs the test `name` of this binary again, which will find `role`.
 ///
 /// A name that is misspelt would run nothing and succeed, so the parent must hear from the child.
-pub fn again(name: &str, role: impl ToString) -> Command {
+pub(crate) fn again(name: &str, role: impl ToString) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     command.env(ROLE, role.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
@@ -22,12 +22,12 @@ pub fn again(name: &str, role: impl ToString) -> Command {
 }
 
 /// What this process is to do, if it is a second one.
-pub fn role() -> Option<String> {
+pub(crate) fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
 
 /// Waits for the child, not for ever.
-pub fn wait(child: &mut Child) -> ExitStatus {
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().unwrap() {
@@ -41,7 +41,7 @@ pub fn wait(child: &mut Child) -> ExitStatus {
 }
 
 /// Whether this process may become another user; says so if not.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
         eprintln!("skipped: only root can start a process of another user");
@@ -50,9 +50,9 @@ pub fn is_root() -> bool {
 }
 
 /// The user that owns nothing.
-pub const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// Bytes that are not all alike.
-pub fn pattern(length: usize) -> Vec<u8> {
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|place| (place % 251) as u8).collect()
 }
