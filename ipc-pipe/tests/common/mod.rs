@@ -21,6 +21,11 @@ pub(crate) fn again(name: &str, role: impl ToString) -> Command {
     command
 }
 
+/// Changes what the child will find.
+pub(crate) fn give_role(command: &mut Command, role: impl ToString) {
+    command.env(ROLE, role.to_string());
+}
+
 /// What this process is to do, if it is a second one.
 pub(crate) fn role() -> Option<String> {
     env::var(ROLE).ok()
