@@ -32,8 +32,7 @@ pub trait PipeExt: AsFd {
     /// [`WrongType`](ErrorKind::WrongType) if this is not a pipe, which `pipe://stdin` need not be.
     fn capacity(&self) -> Result<usize> {
         const OPERATION: &str = "capacity";
-        let size =
-            fcntl(self, FcntlArg::F_GETPIPE_SZ).map_err(|errno| not_a_pipe(errno, OPERATION))?;
+        let size = fcntl(self, FcntlArg::F_GETPIPE_SZ).map_err(|errno| not_a_pipe(errno, OPERATION))?;
         Ok(usize::try_from(size).unwrap_or(0))
     }
 

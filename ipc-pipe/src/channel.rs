@@ -3,8 +3,8 @@
 use crate::capacity::PipeExt;
 use crate::end::{Sink, Source};
 use crate::inherit;
-use ipc_core::{Boundaries, Capabilities, Endpoint, Error, ErrorKind, FramedReceiver, FramedSender};
 use ipc_core::{Address, Framing, Options, Receiver, Result, Scheme, Sender, ToEndpoint, Wait};
+use ipc_core::{Boundaries, Capabilities, Endpoint, Error, ErrorKind, FramedReceiver, FramedSender};
 use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit};
 use std::io::{PipeReader, PipeWriter};

@@ -214,6 +214,7 @@ fn not_open(error: io::Error, number: RawFd) -> Error {
 
 fn over_the_limit(error: Error, number: u32) -> Error {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
-    let remedy = format!("descriptor {number} must be below it; choose a lower one, or raise it: ulimit -n");
+    let remedy =
+        format!("descriptor {number} must be below it; choose a lower one, or raise it: ulimit -n");
     error.with_kind(ErrorKind::LimitExceeded).with_limit("RLIMIT_NOFILE", limit, remedy)
 }

@@ -94,7 +94,8 @@ impl Pipeline {
             }
             if place < last {
                 let pipe = std::io::pipe();
-                let (reader, writer) = pipe.map_err(|error| running.abandon(no_more_descriptors(error)))?;
+                let (reader, writer) =
+                    pipe.map_err(|error| running.abandon(no_more_descriptors(error)))?;
                 command.stdout(writer);
                 input = Some(reader.into());
             } else if let Some(output) = output.take() {
@@ -104,9 +105,11 @@ impl Pipeline {
                 Ok(child) => running.children.push(child),
                 Err(error) => {
                     let name = command.get_program().to_string_lossy().into_owned();
-                    let error = Error::from_io(error, "spawn")
-                        .at(&name.into())
-                        .with_detail(format!("program {} of {}", place + 1, last + 1));
+                    let error = Error::from_io(error, "spawn").at(&name.into()).with_detail(format!(
+                        "program {} of {}",
+                        place + 1,
+                        last + 1
+                    ));
                     return Err(running.abandon(error));
                 }
             }

@@ -64,7 +64,9 @@ pub(crate) fn inherit(command: &mut Command, end: OwnedFd, place: Option<RawFd>)
             }
             // SAFETY: dup2 touches no memory of ours, and what it closes is the copy, in a child that is
             // about to execute another program, of what the caller has given up there.
-            Errno::result(unsafe { libc::dup2(end.as_raw_fd(), place) }).map(drop).map_err(io::Error::from)
+            Errno::result(unsafe { libc::dup2(end.as_raw_fd(), place) })
+                .map(drop)
+                .map_err(io::Error::from)
         }
     };
     // SAFETY: between fork and exec only async-signal-safe things may be done. The closure calls fcntl,

@@ -4,8 +4,8 @@
 mod common;
 
 use common::pattern;
-use ipc_pipe::{ErrorKind, Options, PIPE_BUF, PipeExt, PipeReceiver, PipeSender, Receiver, Sender};
 use ipc_pipe::{Capabilities, pipe, pipe_with};
+use ipc_pipe::{ErrorKind, Options, PIPE_BUF, PipeExt, PipeReceiver, PipeSender, Receiver, Sender};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::time::{Duration, Instant};
 

@@ -55,7 +55,8 @@ impl Fixture for Pipe {
     }
 
     fn open(&self, end: End, place: &str) -> Result<Opened> {
-        let inherited = |index| format!("pipe://fd/{}{}", place.split(':').nth(index).unwrap(), self.query);
+        let inherited =
+            |index| format!("pipe://fd/{}{}", place.split(':').nth(index).unwrap(), self.query);
         match end {
             End::Sender => {
                 let sender = match unopened(place, |ends| ends.1.take()) {

@@ -114,7 +114,9 @@ fn a_pipe_without_reader_gives_disconnected_even_where_sigpipe_would_kill() {
             let (mut sender, receiver) = pipe().unwrap();
             drop(receiver);
             for _ in 0..3 {
-                report.send(format!("{:?}", sender.send(message).unwrap_err().kind()).as_bytes()).unwrap();
+                report
+                    .send(format!("{:?}", sender.send(message).unwrap_err().kind()).as_bytes())
+                    .unwrap();
             }
         }
         // The reader goes while we wait for it.
@@ -177,7 +179,8 @@ fn a_user_with_many_pipes_gets_small_ones_which_work() {
         eprintln!("skipped: RLIMIT_NOFILE is {hard}, and the test needs {descriptors}");
         return;
     }
-    let output = again(NAME, "nobody").uid(NOBODY).gid(NOBODY).stdout(std::process::Stdio::piped()).output();
+    let output =
+        again(NAME, "nobody").uid(NOBODY).gid(NOBODY).stdout(std::process::Stdio::piped()).output();
     let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("all went well\n"), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -218,8 +221,10 @@ fn many_pipes() {
 fn without_descriptors_left_the_limit_is_named() {
     const NAME: &str = "without_descriptors_left_the_limit_is_named";
     if role().is_some() {
-        let (mut report, hard) =
-            (PipeSender::open("pipe://stdout?framing=lines").unwrap(), getrlimit(Resource::RLIMIT_NOFILE));
+        let (mut report, hard) = (
+            PipeSender::open("pipe://stdout?framing=lines").unwrap(),
+            getrlimit(Resource::RLIMIT_NOFILE),
+        );
         setrlimit(Resource::RLIMIT_NOFILE, 3, hard.unwrap().1).unwrap();
         let error = pipe().unwrap_err();
         let limit = error.limit().unwrap();

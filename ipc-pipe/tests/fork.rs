@@ -80,8 +80,10 @@ fn a_child_that_fails_or_panics_says_so() {
 }
 
 fn a_child_can_be_killed_and_waited_for_twice() {
-    let ((), mut child) = fork((), || loop {
-        std::thread::park();
+    let ((), mut child) = fork((), || {
+        loop {
+            std::thread::park();
+        }
     })
     .unwrap();
     assert_ne!(child.id(), std::process::id());

@@ -81,7 +81,8 @@ fn a_child_opens_what_it_was_handed_as_a_description_of_its_own() {
     if let Some(endpoints) = role() {
         return echo(&endpoints);
     }
-    let about = play_with_echo(again("a_child_opens_what_it_was_handed_as_a_description_of_its_own", ""));
+    let about =
+        play_with_echo(again("a_child_opens_what_it_was_handed_as_a_description_of_its_own", ""));
     assert_eq!(about.matches("mode: Own").count(), 2, "{about}");
 }
 
@@ -219,8 +220,7 @@ fn standard_streams_may_be_files() {
     let mut output = tempfile::tempfile().unwrap();
     output.write_all(b"before\n").unwrap();
     let mut command = again(NAME, "copy");
-    let mut child =
-        command.stdin(input).stdout(output.try_clone().unwrap()).spawn().unwrap();
+    let mut child = command.stdin(input).stdout(output.try_clone().unwrap()).spawn().unwrap();
     assert!(wait(&mut child).success());
     output.rewind().unwrap();
     let mut text = String::new();

@@ -96,7 +96,8 @@ fn a_program_holds_no_descriptors_but_its_own() {
 #[test]
 fn input_and_output_larger_than_all_pipes_do_not_wait_for_each_other() {
     let input = pattern(4 << 20);
-    let output = Pipeline::new().program("cat", [""; 0]).program("cat", [""; 0]).output_of(&input).unwrap();
+    let output =
+        Pipeline::new().program("cat", [""; 0]).program("cat", [""; 0]).output_of(&input).unwrap();
     assert!(output.stdout == input);
     // What nobody wants to read is no error.
     let output = Pipeline::new().program("head", ["-c5"]).output_of(&input).unwrap();
@@ -149,7 +150,8 @@ fn both_ends_can_be_piped_and_the_programs_killed() {
     assert!(running.wait().unwrap().iter().all(|status| status.success()));
     running.kill().unwrap(); // nothing is left to kill, and that is fine
 
-    let mut running = Pipeline::new().program("sleep", ["1000"]).program("cat", [""; 0]).spawn().unwrap();
+    let mut running =
+        Pipeline::new().program("sleep", ["1000"]).program("cat", [""; 0]).spawn().unwrap();
     assert_eq!(running.children().len(), 2);
     running.kill().unwrap();
     let statuses = running.wait().unwrap();
