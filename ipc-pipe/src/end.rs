@@ -5,16 +5,19 @@
 //! Setting it would change their reads and writes under their feet. So an end comes in three modes:
 //!
 //! * `Own`: the description is ours alone, and does not block. The two ends of a pipe that we make have
-//!   one each. An inherited pipe, FIFO or terminal is opened again through `/proc/self/fd`, which gives
-//!   a new description of the same thing.
-//! * `Shared`: it could not be opened again: a socket, a pipe made by another user (`sudo`, `su`), a
-//!   system without `/proc`. It is asked with poll(2) before each call, and written to in pieces of at
-//!   most `PIPE_BUF`, for which there is room when poll says so. Where another process reads or writes
-//!   the same pipe at the same moment, and takes what poll has promised, the call waits for it.
-//! * `File`: a regular file never blocks, and opening it again would lose the place in it.
+//!   one each. An inherited pipe or FIFO is opened again through `/proc/self/fd`, which gives a new
+//!   description of the same pipe.
+//! * `Shared`: a terminal, a socket, or a pipe that could not be opened again, because another user has
+//!   made it (`sudo`, `su`) or there is no `/proc`. Pipes and sockets are read and written with
+//!   `RWF_NOWAIT`, which does not wait whatever the flag says (Linux 6.4 for pipes). Where the kernel
+//!   refuses that, for terminals and FIFOs, poll(2) is asked first, and at most `PIPE_BUF` written,
+//!   for which there is room when poll says so. Only if another process that reads or writes there too
+//!   takes in between what poll has promised, the call waits for it.
+//! * `File`: a regular file never makes anybody wait, and opening it again would lose the place in it.
 
-use crate::PIPE_BUF;
+use crate::{PIPE_BUF, sys};
 use ipc_core::SigpipeGuard;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode as Bits, SFlag, fstat};
@@ -66,7 +69,10 @@ impl Source {
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.mode == Mode::Shared {
-            look(self.reader.as_fd(), PollFlags::POLLIN)?;
+            match sys::read_now(self.reader.as_fd(), buffer) {
+                Err(error) if is_unsupported(&error) => look(self.reader.as_fd(), PollFlags::POLLIN)?,
+                result => return result,
+            }
         }
         self.reader.read(buffer)
     }
@@ -112,7 +118,10 @@ impl Write for Sink {
         if self.mode != Mode::Shared {
             return self.sigpipe.write(|| writer.write_vectored(slices));
         }
-        look(writer.as_fd(), PollFlags::POLLOUT)?;
+        match self.sigpipe.write(|| sys::write_now(writer.as_fd(), slices)) {
+            Err(error) if is_unsupported(&error) => look(writer.as_fd(), PollFlags::POLLOUT)?,
+            result => return result,
+        }
         // In one write, so that a short message stays in one piece among those of other writers.
         let mut piece = [0; PIPE_BUF];
         let mut room = piece.as_mut_slice();
@@ -141,11 +150,15 @@ fn without_blocking(fd: OwnedFd, access: OFlag) -> io::Result<(OwnedFd, Mode)> {
     if kind == SFlag::S_IFREG || kind == SFlag::S_IFBLK || kind == SFlag::S_IFDIR {
         return Ok((fd, Mode::File));
     }
-    // Opened as a path, a socket gives ENXIO, and so does the writing end of a pipe that nobody reads.
+    // To open a device again may do more than that: /dev/ptmx makes a new terminal each time.
+    if kind != SFlag::S_IFIFO {
+        return Ok((fd, Mode::Shared));
+    }
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     match nix::fcntl::open(path.as_str(), flags, Bits::empty()) {
         Ok(own) => Ok((own, Mode::Own)),
+        // The writing end of a pipe that nobody reads gives ENXIO; a write will tell.
         Err(_) => Ok((fd, Mode::Shared)),
     }
 }
@@ -156,6 +169,11 @@ fn set_blocking(fd: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
         fcntl(fd, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
     }
     Ok(())
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EOPNOTSUPP | Errno::ENOSYS))
 }
 
 /// Fails with `WouldBlock` where a read or a write of at most `PIPE_BUF` would have to wait.

@@ -165,6 +165,7 @@ fn claim_number(number: u32, direction: Direction) -> Result<OwnedFd> {
     }
     let fd = sys::duplicate(number, 3).map_err(|error| Error::from_io(error, "open"))?;
     check_direction(&fd, direction)?;
+    // The standard streams stay what they are, for std::io uses them.
     if number > 2 {
         let null = File::options().read(true).write(true).open("/dev/null");
         null.and_then(|null| sys::replace(number, &null))

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -17,6 +17,28 @@ pub(crate) fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) };
     Errno::result(result)?;
     Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Reads what is there, whatever the description's flags are; fails with `EAGAIN` if that is nothing, and
+/// with `EOPNOTSUPP` where the kernel cannot say so. See preadv2(2).
+pub(crate) fn read_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let buffers = [IoSliceMut::new(buffer)];
+    // SAFETY: std promises that an IoSliceMut is laid out as an iovec. There is one, of a buffer that is
+    // ours alone and lives through the call. The place -1 stands for the current one.
+    let count =
+        unsafe { libc::preadv2(fd.as_raw_fd(), buffers.as_ptr().cast(), 1, -1, libc::RWF_NOWAIT) };
+    Ok(Errno::result(count)?.unsigned_abs())
+}
+
+/// Writes what there is room for, whatever the description's flags are; fails with `EAGAIN` if there is
+/// none, and with `EOPNOTSUPP` where the kernel cannot say so. See pwritev2(2).
+pub(crate) fn write_now(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let count = i32::try_from(slices.len()).unwrap_or(i32::MAX);
+    // SAFETY: std promises that an IoSlice is laid out as an iovec. There are at least `count` of them, and
+    // they and their bytes live through the call. The place -1 stands for the current one.
+    let count =
+        unsafe { libc::pwritev2(fd.as_raw_fd(), slices.as_ptr().cast(), count, -1, libc::RWF_NOWAIT) };
+    Ok(Errno::result(count)?.unsigned_abs())
 }
 
 /// Whether the descriptor `number` is closed when this process executes another program; `EBADF` if it

@@ -306,3 +306,84 @@ fn lines_of_several_processes_into_one_shared_output_stay_whole() {
     }
     assert_eq!(count, 4 * COUNT);
 }
+
+#[test]
+fn another_users_fifo_which_can_only_be_polled_takes_long_messages() {
+    const NAME: &str = "another_users_fifo_which_can_only_be_polled_takes_long_messages";
+    const SIZES: [usize; 5] = [0, 1, 4_096, 65_536, 300_000];
+    if role().is_some() {
+        let mut sender = PipeSender::open("pipe://fd/3").unwrap();
+        assert!(format!("{sender:?}").contains("mode: Shared"));
+        while sender.try_send(b"filling").is_ok() {}
+        let error = sender.send_timeout(b"filling", Duration::from_millis(5)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        PipeSender::open("pipe://stdout?framing=lines").unwrap().send(b"full").unwrap();
+        for size in SIZES {
+            sender.send(&pattern(size)).unwrap();
+        }
+        return;
+    }
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+    let both = File::options().read(true).write(true).open(&path).unwrap(); // so that no open waits
+    let reader = File::open(&path).unwrap();
+    let writer = File::options().write(true).open(&path).unwrap();
+    drop(both);
+    let mut command = again(NAME, "");
+    command.uid(NOBODY).gid(NOBODY);
+    hand_over_as(writer, 3, &mut command).unwrap();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    let report = PipeReader::from(OwnedFd::from(child.stdout.take().unwrap()));
+    let mut report = PipeReceiver::from_reader(report, &lines()).unwrap();
+    while !report.recv_timeout(PATIENCE).unwrap().ends_with(b"full") {}
+    let reader = PipeReader::from(OwnedFd::from(reader));
+    let mut receiver = PipeReceiver::from_reader(reader, &Options::default()).unwrap();
+    let mut first = receiver.recv_timeout(PATIENCE).unwrap().to_vec();
+    while first == b"filling" {
+        first = receiver.recv_timeout(PATIENCE).unwrap().to_vec();
+    }
+    assert_eq!(first, pattern(SIZES[0]));
+    for size in &SIZES[1..] {
+        assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), pattern(*size));
+    }
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap_err().kind(), ErrorKind::Disconnected);
+    assert!(wait(&mut child).success());
+}
+
+#[test]
+fn what_was_printed_before_goes_out_before_what_is_sent() {
+    const NAME: &str = "what_was_printed_before_goes_out_before_what_is_sent";
+    if role().is_some() {
+        // Without a newline, so it stays in the buffer of the standard library.
+        print!("printed, ");
+        let mut sender = PipeSender::open("pipe://stdout?framing=lines").unwrap();
+        return sender.send(b"then sent").unwrap();
+    }
+    let output = again(NAME, "print").stdout(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("printed, then sent\n"), "{said}");
+}
+
+#[test]
+fn a_descriptor_that_does_not_block_is_made_to_when_handed_over() {
+    let (mut writer, kept, mut command) = {
+        let (reader, writer) = std::io::pipe().unwrap();
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        let kept = reader.try_clone().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat <&3 >/dev/null"]);
+        hand_over_as(reader, 3, &mut command).unwrap();
+        (writer, kept, command)
+    };
+    assert!(blocks(&kept));
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    writer.write_all(b"something").unwrap();
+    drop(writer);
+    assert!(wait(&mut child).success());
+}
