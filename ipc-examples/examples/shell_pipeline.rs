@@ -29,7 +29,7 @@ const PROGRAMS: [(&str, &[&str]); 5] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let pipeline = PROGRAMS
         .iter()
-        .fold(Pipeline::new(), |pipeline, (name, arguments)| pipeline.program(name, *arguments));
+        .fold(Pipeline::new(), |pipeline, (name, arguments)| pipeline.program(name, arguments));
     let output = pipeline.output()?;
 
     stdout().write_all(&output.stdout)?;

@@ -24,8 +24,8 @@ use std::sync::{Mutex, PoisonError};
 /// endpoint under which the child can open it.
 ///
 /// The end is held by `command` until that is dropped, so drop it after `spawn`: as long as this process
-/// holds a writing end, the reader sees no end. An end that blocks not is made to block, as programs
-/// expect it.
+/// holds a writing end, the reader sees no end. One that does not block is made to, as programs expect
+/// it.
 ///
 /// To be the child's standard input or output, a plain end is given to [`Command::stdin`] or
 /// [`Command::stdout`] instead.

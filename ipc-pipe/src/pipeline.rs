@@ -17,9 +17,9 @@ use std::thread;
 /// use ipc_pipe::Pipeline;
 ///
 /// let output = Pipeline::new()
-///     .program("printf", [r"pear\napple\npear\n"])
-///     .program("sort", [""; 0])
-///     .program("uniq", ["-c"])
+///     .program("printf", &[r"pear\napple\npear\n"])
+///     .program("sort", &[])
+///     .program("uniq", &["-c"])
 ///     .output()?;
 /// assert!(output.success());
 /// assert_eq!(output.stdout, b"      1 apple\n      2 pear\n");
@@ -39,12 +39,9 @@ impl Pipeline {
         Pipeline::default()
     }
 
-    /// Adds a program and its arguments at the end.
-    pub fn program<A: AsRef<OsStr>>(
-        self,
-        program: impl AsRef<OsStr>,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Pipeline {
+    /// Adds a program and its arguments at the end. Arguments that are not text go into a
+    /// [`command`](Pipeline::command).
+    pub fn program(self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Pipeline {
         let mut command = Command::new(program);
         command.args(arguments);
         self.command(command)

@@ -29,10 +29,10 @@ fn five_programs_in_a_row_give_what_the_shell_gives() {
             ls.arg("-1").current_dir(directory.path());
             ls
         })
-        .program("cut", ["-d.", "-f1"])
-        .program("uniq", [""; 0])
-        .program("sort", [""; 0])
-        .program("tee", [&copy])
+        .program("cut", &["-d.", "-f1"])
+        .program("uniq", &[])
+        .program("sort", &[])
+        .program("tee", &[copy.to_str().unwrap()])
         .output()
         .unwrap();
     assert_eq!(output.stdout, b"a\nb\nc\n");
@@ -58,7 +58,7 @@ fn every_exit_state_is_collected() {
 #[test]
 fn a_program_that_writes_for_ever_is_ended_by_its_reader() {
     // `yes` ends by SIGPIPE, which Rust ignores, but hands on as it was; and nobody else reads its pipe.
-    let output = Pipeline::new().program("yes", [""; 0]).program("head", ["-1"]).output().unwrap();
+    let output = Pipeline::new().program("yes", &[]).program("head", &["-1"]).output().unwrap();
     assert_eq!(output.stdout, b"y\n");
     assert_eq!(output.statuses[0].signal(), Some(Signal::SIGPIPE as i32));
     assert!(output.statuses[1].success());
@@ -69,7 +69,7 @@ fn every_program_sees_the_end_also_with_many_pipelines_at_once() {
     let threads: Vec<_> = (0..8)
         .map(|number| {
             std::thread::spawn(move || {
-                let pipeline = (0..6).fold(Pipeline::new(), |line, _| line.program("cat", [""; 0]));
+                let pipeline = (0..6).fold(Pipeline::new(), |line, _| line.program("cat", &[]));
                 let input = format!("number {number}\n").into_bytes();
                 assert_eq!(pipeline.output_of(&input).unwrap().stdout, input);
             })
@@ -84,8 +84,8 @@ fn a_program_holds_no_descriptors_but_its_own() {
     let alone = Pipeline::new().command(count()).stdin(Stdio::null()).output().unwrap().stdout;
     let (_reader, _writer) = std::io::pipe().unwrap();
     let last = Pipeline::new()
-        .program("true", [""; 0])
-        .program("true", [""; 0])
+        .program("true", &[])
+        .program("true", &[])
         .command(count())
         .output()
         .unwrap()
@@ -96,11 +96,10 @@ fn a_program_holds_no_descriptors_but_its_own() {
 #[test]
 fn input_and_output_larger_than_all_pipes_do_not_wait_for_each_other() {
     let input = pattern(4 << 20);
-    let output =
-        Pipeline::new().program("cat", [""; 0]).program("cat", [""; 0]).output_of(&input).unwrap();
+    let output = Pipeline::new().program("cat", &[]).program("cat", &[]).output_of(&input).unwrap();
     assert!(output.stdout == input);
     // What nobody wants to read is no error.
-    let output = Pipeline::new().program("head", ["-c5"]).output_of(&input).unwrap();
+    let output = Pipeline::new().program("head", &["-c5"]).output_of(&input).unwrap();
     assert_eq!(output.stdout, pattern(5));
 }
 
@@ -112,8 +111,8 @@ fn a_program_that_is_not_there_is_named_and_those_before_it_are_ended() {
     ipc_pipe::hand_over(writer, &mut first).unwrap();
     let error = Pipeline::new()
         .command(first)
-        .program("sleep", ["1000"])
-        .program("no-such-program", [""; 0])
+        .program("sleep", &["1000"])
+        .program("no-such-program", &[])
         .spawn()
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -128,7 +127,7 @@ fn a_program_that_is_not_there_is_named_and_those_before_it_are_ended() {
 
 #[test]
 fn what_may_not_be_executed_is_told_as_such_and_an_empty_pipeline_too() {
-    let error = Pipeline::new().program("/etc/passwd", [""; 0]).spawn().unwrap_err();
+    let error = Pipeline::new().program("/etc/passwd", &[]).spawn().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     let error = Pipeline::new().output().unwrap_err();
     assert!(error.to_string().contains("no program"), "{error}");
@@ -137,8 +136,8 @@ fn what_may_not_be_executed_is_told_as_such_and_an_empty_pipeline_too() {
 #[test]
 fn both_ends_can_be_piped_and_the_programs_killed() {
     let mut running = Pipeline::new()
-        .program("cat", [""; 0])
-        .program("sort", [""; 0])
+        .program("cat", &[])
+        .program("sort", &[])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -150,8 +149,7 @@ fn both_ends_can_be_piped_and_the_programs_killed() {
     assert!(running.wait().unwrap().iter().all(|status| status.success()));
     running.kill().unwrap(); // nothing is left to kill, and that is fine
 
-    let mut running =
-        Pipeline::new().program("sleep", ["1000"]).program("cat", [""; 0]).spawn().unwrap();
+    let mut running = Pipeline::new().program("sleep", &["1000"]).program("cat", &[]).spawn().unwrap();
     assert_eq!(running.children().len(), 2);
     running.kill().unwrap();
     let statuses = running.wait().unwrap();
@@ -165,8 +163,8 @@ fn input_and_output_may_be_files() {
     std::io::Seek::rewind(&mut input).unwrap();
     let output = tempfile::NamedTempFile::new().unwrap();
     let statuses = Pipeline::new()
-        .program("sort", [""; 0])
-        .program("cat", [""; 0])
+        .program("sort", &[])
+        .program("cat", &[])
         .stdin(input)
         .stdout(output.reopen().unwrap())
         .status()
