@@ -112,7 +112,7 @@ fn a_program_that_is_not_there_is_named_and_those_before_it_are_ended() {
     let error = Pipeline::new()
         .command(first)
         .program("sleep", &["1000"])
-        .program("no-such-program", &[])
+        .program("/nonexistent/no-such-program", &[])
         .spawn()
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
