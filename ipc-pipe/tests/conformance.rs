@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use ipc_core::conformance::{End, Fixture, Opened, Place};
-use ipc_pipe::{CAPABILITIES, Capabilities, Endpoint, Error, ErrorKind, Options, Result};
+use ipc_pipe::{CAPABILITIES, Capabilities, Endpoint, Error, ErrorKind, Framing, Options, Result};
 use ipc_pipe::{PipeReceiver, PipeSender, hand_over};
 use std::collections::HashMap;
 use std::io::{self, PipeReader, PipeWriter};
@@ -43,6 +43,10 @@ impl Drop for Keep {
 impl Fixture for Pipe {
     fn capabilities(&self) -> Capabilities {
         self.options().max_message.map_or(CAPABILITIES, |most| CAPABILITIES.max_message(most))
+    }
+
+    fn tells_cut_messages(&self) -> bool {
+        self.options().framing != Some(Framing::Lines)
     }
 
     fn place(&self) -> Place {
@@ -89,12 +93,12 @@ mod length {
     ipc_core::conformance_tests!(super::Pipe { query: "" });
 }
 
-/// A line that was cut short by its writer's death cannot be told from a whole one; but one that fits into
-/// `PIPE_BUF` with its newline is never cut.
-mod lines {
-    ipc_core::conformance_tests!(super::Pipe { query: "?framing=lines&max_message=4095" });
+/// Through the smallest pipe that there is, and without spinning.
+mod lines_through_a_small_pipe {
+    ipc_core::conformance_tests!(super::Pipe { query: "?framing=lines&capacity=4096&waiting=block" });
 }
 
-mod small {
-    ipc_core::conformance_tests!(super::Pipe { query: "?capacity=4096&waiting=block" });
+/// Strings that fit into `PIPE_BUF` with their NUL are never cut, though their framing could not tell.
+mod pieces {
+    ipc_core::conformance_tests!(super::Pipe { query: "?framing=nul&max_message=4095" });
 }
