@@ -36,7 +36,7 @@ pub struct Options {
     pub message_type: Option<i64>,
     /// `priority`: of messages sent to a POSIX queue, 0 to 32,767; high ones are received first.
     pub priority: Option<u32>,
-    /// `uid`: the user that the peer must be.
+    /// `uid`: the user that the peer must be; for message queues, the user that the queue must belong to.
     pub uid: Option<u32>,
     /// `persist`: the receiver outlives its senders and waits for the next.
     pub persist: Option<bool>,
@@ -56,7 +56,9 @@ struct Known {
     write: fn(&Options) -> Option<String>,
 }
 
-const UNIX: [Scheme; 3] = [Scheme::Unix, Scheme::UnixGram, Scheme::UnixPacket];
+/// Those whose peer, or whose queue's owner, the kernel tells.
+const OWNED: [Scheme; 5] =
+    [Scheme::Unix, Scheme::UnixGram, Scheme::UnixPacket, Scheme::Mq, Scheme::SysvMsg];
 const STREAMS: [Scheme; 4] = [Scheme::Pipe, Scheme::Fifo, Scheme::Unix, Scheme::Tcp];
 const LISTENERS: [Scheme; 3] = [Scheme::Unix, Scheme::UnixPacket, Scheme::Tcp];
 const SYSV: [Scheme; 2] = [Scheme::SysvMsg, Scheme::SysvShm];
@@ -181,7 +183,7 @@ const TABLE: &[Known] = &[
     },
     Known {
         name: "uid",
-        schemes: &UNIX,
+        schemes: &OWNED,
         values: "a user's number",
         read: |options, text| {
             options.uid = Some(plain(text)?.parse().ok()?);
