@@ -113,6 +113,21 @@ pub(super) fn is_held(owner: u32, key: key_t, id: i32) -> io::Result<bool> {
     Ok(believed && lock::is_taken(&file, Seat::Owner)?)
 }
 
+/// Removes the lock file of a queue that was removed, unless its owner lives, who does so.
+pub(super) fn forget(owner: u32, key: key_t, id: i32) {
+    let path = path(owner, key);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(&path);
+    let Ok(file) = file else { return };
+    if lock::take(&file, Seat::Owner).unwrap_or(false) && read(&file) == Record::Made(id) {
+        // There is nobody to tell, and a file that is left is used again.
+        let _ = fs::remove_file(&path);
+    }
+}
+
 fn read(file: &File) -> Record {
     let mut bytes = [0; RECORD_LEN];
     let text = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| str::from_utf8(&bytes).ok());

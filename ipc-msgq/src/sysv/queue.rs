@@ -66,11 +66,22 @@ pub(crate) fn remove(endpoint: &Endpoint) -> Result<()> {
     const OPERATION: &str = "remove";
     let key = key::of(endpoint, OPERATION)?;
     let failed = |source| Error::from_io(source, OPERATION).at(endpoint.text());
-    sys::msgctl_remove(sys::msgget(key, 0).map_err(failed)?).map_err(|source| match errno(&source) {
+    let id = sys::msgget(key, 0).map_err(failed)?;
+    remove_id(id, Some(key)).map_err(|source| match errno(&source) {
         Some(Errno::EPERM) => failed(source).with_kind(ErrorKind::PermissionDenied),
         Some(Errno::EINVAL | Errno::EIDRM) => failed(source).with_kind(ErrorKind::NotFound),
         _ => failed(source),
     })
+}
+
+/// Removes the queue, and what its owner has left if they were killed.
+fn remove_id(id: c_int, key: Option<key_t>) -> io::Result<()> {
+    let status = sys::msgctl_stat(id);
+    sys::msgctl_remove(id)?;
+    if let (Some(key), Ok(status)) = (key, status) {
+        claim::forget(status.msg_perm.uid, key, id);
+    }
+    Ok(())
 }
 
 impl Queue {
@@ -283,7 +294,7 @@ impl Queue {
     }
 
     pub(super) fn remove(&self) -> Result<()> {
-        sys::msgctl_remove(self.id).map_err(|source| match errno(&source) {
+        remove_id(self.id, self.key).map_err(|source| match errno(&source) {
             Some(Errno::EPERM) => self.failed("remove", source).with_kind(ErrorKind::PermissionDenied),
             _ => self.failed("remove", source),
         })

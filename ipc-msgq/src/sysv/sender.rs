@@ -5,6 +5,7 @@ use super::{SYSV_CAPABILITIES, SysvStatus};
 use crate::sys::{self, Message};
 use ipc_core::{Capabilities, Endpoint, Error, ErrorKind, Result, Sender, ToEndpoint, Wait};
 use libc::c_long;
+use std::io;
 use std::sync::Arc;
 
 const DEFAULT_TYPE: i64 = 1;
@@ -130,7 +131,13 @@ impl SysvSender {
             return Err(self.too_large(message.len()));
         }
         let (text, length) = (&self.message, message.len());
-        self.queue.wait_for(OPERATION, wait, |id, flags| sys::msgsnd(id, text, length, flags))
+        let sent =
+            self.queue.wait_for(OPERATION, wait, |id, flags| sys::msgsnd(id, text, length, flags));
+        sent.map_err(|error| match error.io_error().and_then(io::Error::raw_os_error) {
+            // The queue is there, or it would be `Removed`, and the type is valid: MSGMAX was lowered.
+            Some(libc::EINVAL) if error.kind() == ErrorKind::System => self.too_large(length),
+            _ => error,
+        })
     }
 
     /// The queue's identifier.
