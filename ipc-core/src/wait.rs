@@ -114,6 +114,12 @@ impl Waiter {
         Waiter { policy, budget: Waiter::MAX_SPIN }
     }
 
+    /// Whether it sleeps at once, always: then a transport whose system call can wait by itself may make
+    /// that call without looking first.
+    pub fn never_spins(&self) -> bool {
+        self.policy == Waiting::Block
+    }
+
     fn spin_limit(&self) -> Duration {
         match self.policy {
             Waiting::Block => Duration::ZERO,
