@@ -136,6 +136,9 @@ impl Queue {
         wait: Wait,
         mut call: impl FnMut(&PosixMq) -> io::Result<T>,
     ) -> Result<T> {
+        if let (Wait::Forever, true, Some(waiting)) = (wait, self.waiter.never_spins(), &self.waiting) {
+            return call(waiting).map_err(|error| self.failed(error));
+        }
         let mut attempt = Attempt::new(wait);
         loop {
             match call(&self.queue) {

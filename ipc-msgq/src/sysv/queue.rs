@@ -249,7 +249,8 @@ impl Queue {
     ) -> Result<T> {
         let mut attempt = Attempt::new(wait);
         let mut naps = Naps::new();
-        let mut flags = libc::IPC_NOWAIT;
+        let sleep_at_once = wait == Wait::Forever && self.waiter.never_spins();
+        let mut flags = if sleep_at_once { 0 } else { libc::IPC_NOWAIT };
         loop {
             match call(self.id, flags) {
                 Ok(done) => {

@@ -159,6 +159,13 @@ impl Second {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+
+    /// Ends it with SIGKILL, and gives what it had said until then; what it was about to say may be cut.
+    pub fn kill_and_hear_the_rest(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::iter::from_fn(|| self.next()).collect()
+    }
 }
 
 impl Drop for Second {
