@@ -173,7 +173,7 @@ fn signals_neither_end_a_wait_nor_make_it_longer() {
         receiver
     });
     let thread = told.recv().unwrap();
-    let mut storm = |count| {
+    let storm = |count| {
         for _ in 0..count {
             pthread_kill(thread, Signal::SIGUSR1).unwrap();
             thread::yield_now();

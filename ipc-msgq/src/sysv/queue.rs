@@ -411,3 +411,40 @@ fn not_there(source: io::Error, operation: &'static str, endpoint: &Arc<str>) ->
 fn errno(error: &io::Error) -> Option<Errno> {
     error.raw_os_error().map(Errno::from_raw)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an owner leaves who is killed after making the queue, and before writing down which.
+    fn half_made(endpoint: &Endpoint) -> c_int {
+        let key = key::of(endpoint, "test").unwrap();
+        let claim = Claim::take(key).unwrap().unwrap();
+        claim.write(Record::Making).unwrap();
+        create(key, endpoint.options()).unwrap()
+    }
+
+    #[test]
+    fn a_queue_whose_maker_was_killed_before_writing_it_down_is_taken_over() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let endpoint = Endpoint::parse(format!("sysvmsg://{}?id=m", file.path().display())).unwrap();
+        let id = half_made(&endpoint);
+        let queue = Queue::bind(&endpoint).unwrap();
+        assert_eq!(queue.id(), id);
+        drop(queue);
+        assert_eq!(Queue::connect(&endpoint, Wait::Never).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_queue_that_was_used_is_not_taken_on_that_ground() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let endpoint = Endpoint::parse(format!("sysvmsg://{}?id=u", file.path().display())).unwrap();
+        let id = half_made(&endpoint);
+        let mut message = sys::Message::new(1);
+        assert!(message.set(1, b"x"));
+        sys::msgsnd(id, &message, 1, libc::IPC_NOWAIT).unwrap();
+        let error = Queue::bind(&endpoint).map(|queue| queue.id());
+        remove(&endpoint).unwrap();
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
+    }
+}
