@@ -38,6 +38,15 @@ fn a_path_and_its_id_are_the_key_of_ftok_and_the_key_by_number_is_the_same_queue
 }
 
 #[test]
+fn a_file_whose_key_collides_with_anothers_does_not_take_its_queue() {
+    let name = SysvName::new();
+    let file = name.file.as_file().metadata().unwrap();
+    let key = u64::from(b'a') << 24 | (file.dev() & 0xff) << 16 | file.ino() & 0xffff;
+    let _other = SysvReceiver::bind(format!("sysvmsg://{key:#x}")).unwrap();
+    assert_eq!(SysvReceiver::bind(&name.endpoint).unwrap_err().kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
 fn a_path_without_a_file_is_not_found_and_says_why() {
     let error = SysvSender::open_or_create("sysvmsg:///nonexistent/file?id=a").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);

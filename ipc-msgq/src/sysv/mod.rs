@@ -3,7 +3,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `sender`, `receiver`, `pair` | the ends, as users see them |
-//! | `queue` | one queue: how it is found or made, and how calls on it wait |
+//! | `queue` | one queue: how it is found, and how calls on it wait |
+//! | `owner` | how a queue is made, taken over and removed |
 //! | `key` | from an endpoint to a key: ftok(3) |
 //! | `claim` | who owns a key, and whether they live |
 //! | `limits` | the kernel's limits, and which of them an error means |
@@ -11,6 +12,7 @@
 mod claim;
 mod key;
 mod limits;
+mod owner;
 mod pair;
 mod queue;
 mod receiver;
@@ -20,7 +22,7 @@ pub use pair::SysvPair;
 pub use receiver::{Select, SysvReceiver};
 pub use sender::SysvSender;
 
-pub(crate) use queue::remove;
+pub(crate) use owner::remove;
 
 use ipc_core::{Boundaries, Capabilities};
 

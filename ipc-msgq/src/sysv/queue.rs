@@ -1,11 +1,11 @@
-//! One System V queue: how it is found or made, and how calls on it wait.
+//! One System V queue: how it is found, and how calls on it wait.
 //!
 //! A look is a call with `IPC_NOWAIT`. To wait as long as it takes is the same call without it: the kernel
 //! sleeps, and removal wakes it. There is no call that sleeps until a time, and nothing to poll, so a wait
 //! with a deadline naps between looks, a millisecond at most.
 
-use super::claim::{self, Claim, Record};
-use super::{SysvStatus, key, limits};
+use super::owner::{self, Owner};
+use super::{SysvStatus, claim, key, limits};
 use crate::naps::Naps;
 use crate::{sys, trust};
 use ipc_core::{
@@ -15,30 +15,6 @@ use libc::{c_int, key_t};
 use nix::errno::Errno;
 use std::io;
 use std::sync::Arc;
-
-const DEFAULT_MODE: u32 = 0o600;
-
-/// A queue that is owned, from `bind` on: dropping it removes the queue.
-#[derive(Debug)]
-pub(super) struct Owner {
-    id: c_int,
-    /// `None` for a private queue, whose key nobody else can find.
-    claim: Option<Claim>,
-    /// A forked child has a copy of all this, but does not own the queue.
-    process: u32,
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        if self.process == std::process::id() {
-            // There is nobody to tell, and the next binder takes over what is left.
-            let _ = sys::msgctl_remove(self.id);
-            if let Some(claim) = &self.claim {
-                claim.discard();
-            }
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -61,57 +37,11 @@ pub(super) fn endpoint(endpoint: impl ToEndpoint, operation: &'static str) -> Re
     Ok(endpoint)
 }
 
-/// Removes a queue, whoever owns it; who waits on it is woken.
-pub(crate) fn remove(endpoint: &Endpoint) -> Result<()> {
-    const OPERATION: &str = "remove";
-    let key = key::of(endpoint, OPERATION)?;
-    let failed = |source| Error::from_io(source, OPERATION).at(endpoint.text());
-    let id = sys::msgget(key, 0).map_err(failed)?;
-    remove_id(id, Some(key)).map_err(|source| match errno(&source) {
-        Some(Errno::EPERM) => failed(source).with_kind(ErrorKind::PermissionDenied),
-        Some(Errno::EINVAL | Errno::EIDRM) => failed(source).with_kind(ErrorKind::NotFound),
-        _ => failed(source),
-    })
-}
-
-/// Removes the queue, and what its owner has left if they were killed.
-fn remove_id(id: c_int, key: Option<key_t>) -> io::Result<()> {
-    let status = sys::msgctl_stat(id);
-    sys::msgctl_remove(id)?;
-    if let (Some(key), Ok(status)) = (key, status) {
-        claim::forget(status.msg_perm.uid, key, id);
-    }
-    Ok(())
-}
-
 impl Queue {
     /// Makes the queue, or takes it over from an owner who died.
     pub(super) fn bind(endpoint: &Endpoint) -> Result<Queue> {
-        const OPERATION: &str = "bind";
-        let key = key::of(endpoint, OPERATION)?;
-        let in_use =
-            |detail| Error::new(ErrorKind::AddrInUse, OPERATION).at(endpoint.text()).with_detail(detail);
-        let claim = Claim::take(key).map_err(|error| error.at(endpoint.text()))?;
-        let claim = claim.ok_or_else(|| in_use("its owner is alive"))?;
-        let id = match make_or_take_over(key, &claim, endpoint) {
-            Ok(Some(id)) => id,
-            Ok(None) => {
-                claim.discard();
-                return Err(in_use(
-                    "another program made this queue, and may be using it; connect to it, or remove it",
-                ));
-            }
-            Err(error) => {
-                if claim.read() == Record::Making {
-                    claim.discard();
-                }
-                return Err(error);
-            }
-        };
-        // From here on the queue is removed if something fails.
-        let owner = Owner { id, claim: Some(claim), process: std::process::id() };
-        set(id, endpoint.options(), OPERATION, endpoint.text())?;
-        Queue::new(id, Some(key), endpoint.options(), endpoint.text(), Some(Arc::new(owner)), OPERATION)
+        let (id, key, owner) = owner::bind(endpoint)?;
+        Queue::new(id, Some(key), endpoint.options(), endpoint.text(), Some(Arc::new(owner)), "bind")
     }
 
     /// Finds the queue, waiting until there is one.
@@ -148,9 +78,9 @@ impl Queue {
                 Err(error) if errno(&error) == Some(Errno::ENOENT) => {}
                 Err(source) => return Err(Error::from_io(source, OPERATION).at(endpoint.text())),
             }
-            match create(key, endpoint.options()) {
+            match owner::create(key, endpoint.options()) {
                 Ok(id) => {
-                    set(id, endpoint.options(), OPERATION, endpoint.text())?;
+                    owner::set(id, endpoint.options(), OPERATION, endpoint.text())?;
                     return Queue::new(
                         id,
                         Some(key),
@@ -171,9 +101,9 @@ impl Queue {
         const OPERATION: &str = "private";
         let text: Arc<str> = "private System V queue".into();
         let options = Options::default();
-        let id = create(libc::IPC_PRIVATE, &options)
+        let id = owner::create(libc::IPC_PRIVATE, &options)
             .map_err(|source| limits::explain(source, OPERATION, &text))?;
-        let owner = Owner { id, claim: None, process: std::process::id() };
+        let owner = Owner::private(id);
         Queue::new(id, None, &options, &text, Some(Arc::new(owner)), OPERATION)
     }
 
@@ -295,7 +225,7 @@ impl Queue {
     }
 
     pub(super) fn remove(&self) -> Result<()> {
-        remove_id(self.id, self.key).map_err(|source| match errno(&source) {
+        owner::remove_id(self.id, self.key).map_err(|source| match errno(&source) {
             Some(Errno::EPERM) => self.failed("remove", source).with_kind(ErrorKind::PermissionDenied),
             _ => self.failed("remove", source),
         })
@@ -326,74 +256,6 @@ impl Queue {
     }
 }
 
-/// The identifier of a queue that is ours from now on; `None` if another program's is in the way. The
-/// claim is held all the while.
-fn make_or_take_over(key: key_t, claim: &Claim, endpoint: &Endpoint) -> Result<Option<c_int>> {
-    const OPERATION: &str = "bind";
-    let failed = |source| limits::explain(source, OPERATION, endpoint.text());
-    loop {
-        match sys::msgget(key, 0) {
-            Ok(id) => {
-                let status = match sys::msgctl_stat(id) {
-                    Ok(status) => status,
-                    Err(error) if matches!(errno(&error), Some(Errno::EINVAL | Errno::EIDRM)) => {
-                        continue;
-                    }
-                    Err(error) => return Err(failed(error)),
-                };
-                trust::check(status.msg_perm.uid, endpoint.options().uid, OPERATION, endpoint.text())?;
-                let unused = status.msg_lspid == 0 && status.msg_lrpid == 0;
-                let ours = match claim.read() {
-                    Record::Made(made) => made == id,
-                    // Killed between making the queue and writing it down: then nobody has used it.
-                    Record::Making => unused,
-                    Record::Nothing => false,
-                };
-                if ours {
-                    claim.write(Record::Made(id)).map_err(failed)?;
-                }
-                return Ok(ours.then_some(id));
-            }
-            Err(error) if errno(&error) == Some(Errno::ENOENT) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        claim.write(Record::Making).map_err(failed)?;
-        match create(key, endpoint.options()) {
-            Ok(id) => {
-                claim.write(Record::Made(id)).map_err(failed)?;
-                return Ok(Some(id));
-            }
-            // Another program was faster.
-            Err(error) if errno(&error) == Some(Errno::EEXIST) => {
-                claim.write(Record::Nothing).map_err(failed)?;
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-}
-
-fn create(key: key_t, options: &Options) -> io::Result<c_int> {
-    let mode = options.mode.unwrap_or(DEFAULT_MODE).cast_signed();
-    sys::msgget(key, libc::IPC_CREAT | libc::IPC_EXCL | mode)
-}
-
-/// Gives a queue the capacity and the mode that are asked for.
-fn set(id: c_int, options: &Options, operation: &'static str, endpoint: &Arc<str>) -> Result<()> {
-    let failed = |source| limits::explain(source, operation, endpoint);
-    let mut status = sys::msgctl_stat(id).map_err(failed)?;
-    let has = SysvStatus::new(&status);
-    let mode = options.mode.unwrap_or(DEFAULT_MODE);
-    if mode == has.mode && options.capacity.is_none_or(|asked| asked == has.capacity) {
-        return Ok(());
-    }
-    if let Some(capacity) = options.capacity {
-        status.msg_qbytes = libc::msglen_t::try_from(capacity).unwrap_or(libc::msglen_t::MAX);
-    }
-    // Nine bits.
-    status.msg_perm.mode = mode as _;
-    sys::msgctl_set(id, &mut status).map_err(failed)
-}
-
 /// The error of opening a queue that was removed between one call and the next.
 fn not_there(source: io::Error, operation: &'static str, endpoint: &Arc<str>) -> Error {
     let gone = matches!(errno(&source), Some(Errno::EINVAL | Errno::EIDRM));
@@ -408,43 +270,6 @@ fn not_there(source: io::Error, operation: &'static str, endpoint: &Arc<str>) ->
     }
 }
 
-fn errno(error: &io::Error) -> Option<Errno> {
+pub(super) fn errno(error: &io::Error) -> Option<Errno> {
     error.raw_os_error().map(Errno::from_raw)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What an owner leaves who is killed after making the queue, and before writing down which.
-    fn half_made(endpoint: &Endpoint) -> c_int {
-        let key = key::of(endpoint, "test").unwrap();
-        let claim = Claim::take(key).unwrap().unwrap();
-        claim.write(Record::Making).unwrap();
-        create(key, endpoint.options()).unwrap()
-    }
-
-    #[test]
-    fn a_queue_whose_maker_was_killed_before_writing_it_down_is_taken_over() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let endpoint = Endpoint::parse(format!("sysvmsg://{}?id=m", file.path().display())).unwrap();
-        let id = half_made(&endpoint);
-        let queue = Queue::bind(&endpoint).unwrap();
-        assert_eq!(queue.id(), id);
-        drop(queue);
-        assert_eq!(Queue::connect(&endpoint, Wait::Never).unwrap_err().kind(), ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn a_queue_that_was_used_is_not_taken_on_that_ground() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let endpoint = Endpoint::parse(format!("sysvmsg://{}?id=u", file.path().display())).unwrap();
-        let id = half_made(&endpoint);
-        let mut message = sys::Message::new(1);
-        assert!(message.set(1, b"x"));
-        sys::msgsnd(id, &message, 1, libc::IPC_NOWAIT).unwrap();
-        let error = Queue::bind(&endpoint).map(|queue| queue.id());
-        remove(&endpoint).unwrap();
-        assert_eq!(error.unwrap_err().kind(), ErrorKind::AddrInUse);
-    }
 }
