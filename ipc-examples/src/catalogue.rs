@@ -95,6 +95,10 @@ pub const RECIPES: &[Recipe] = &[
         Document::ZmqInproc,
         &[part("inproc_names", "names within a process, and what a wrong one gets", &[])],
     ),
+    recipe(
+        Document::Concurrent,
+        &[part("posix_mq", "messages of different priorities, the most urgent first", &[])],
+    ),
     recipe(Document::WhatIsIpc, &[part("pipe_basic", "a pipe's two descriptors, and \"Go!\"", &[])]),
     recipe(Document::WhatIsIpc, &[part("pipe_child", "a forked child says that it is done", &[])]),
     recipe(Document::WhatIsIpc, &[part("pipe_stdio", "buffered, formatted text through a pipe", &[])]),
@@ -132,6 +136,22 @@ pub const RECIPES: &[Recipe] = &[
                 &[("Enter text: ", "This is a named pipe demo example called FIFO")],
             ),
             part("readfifo", "reads text from a named pipe", &[]),
+        ],
+    ),
+    recipe(
+        Document::Networking,
+        &[
+            part(
+                "messageqsend",
+                "adds a message to a System V message queue",
+                &[("Enter a message to add to message queue : ", "GoodBye")],
+            ),
+            later(
+                "messageqrecv",
+                "receives a message from a System V message queue",
+                Start::AfterEnd,
+                &[],
+            ),
         ],
     ),
 ];
