@@ -1,0 +1,129 @@
+//! The two ends of an open FIFO as bytes go through them: nonblocking, without `SIGPIPE`, and with "nobody
+//! has come yet" told from "everybody has gone".
+
+use ipc_core::{Endpoint, Error, ErrorKind, Result, SigpipeGuard};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::{self, File};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The end that is written to.
+#[derive(Debug)]
+pub(crate) struct WriteEnd {
+    file: File,
+    sigpipe: SigpipeGuard,
+}
+
+impl WriteEnd {
+    /// `file` is a FIFO, open for writing, that does not block.
+    pub(crate) fn new(file: File) -> Result<Self> {
+        let sigpipe = SigpipeGuard::new().map_err(|error| Error::from_io(error, "open"))?;
+        Ok(WriteEnd { file, sigpipe })
+    }
+
+    /// Whether somebody has the FIFO open for reading.
+    pub(crate) fn has_reader(&self) -> io::Result<bool> {
+        Ok(!look(self.as_fd(), PollFlags::POLLOUT)?.contains(PollFlags::POLLERR))
+    }
+}
+
+impl Write for WriteEnd {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sigpipe.write(|| (&self.file).write(bytes))
+    }
+
+    /// One writev(2), which the kernel keeps in one piece if it has at most `PIPE_BUF` bytes in all.
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.sigpipe.write(|| (&self.file).write_vectored(parts))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for WriteEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The end that is read from.
+#[derive(Debug)]
+pub(crate) struct ReadEnd {
+    file: File,
+    /// A writer of our own, so that the FIFO never ends: the option `persist`.
+    _writer: Option<File>,
+}
+
+impl ReadEnd {
+    /// `file` is a FIFO, open for reading, that does not block.
+    pub(crate) fn new(file: File, writer: Option<File>) -> Self {
+        ReadEnd { file, _writer: writer }
+    }
+
+    /// Whether a writer has come: there is something to read, or it has left again.
+    pub(crate) fn has_met(&self) -> io::Result<bool> {
+        Ok(look(self.as_fd(), PollFlags::POLLIN)?.intersects(PollFlags::POLLIN | PollFlags::POLLHUP))
+    }
+}
+
+impl Read for ReadEnd {
+    /// Zero bytes mean that writers have come and all are gone.
+    ///
+    /// read(2) gives zero bytes whenever there is no writer, also before the first. The kernel tells the
+    /// two apart in poll(2) only: it reports `POLLHUP` once a writer that came after we did has left.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        if count > 0 || look(self.as_fd(), PollFlags::POLLIN)? == PollFlags::POLLHUP {
+            return Ok(count);
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl AsFd for ReadEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn look(fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<PollFlags> {
+    let mut fds = [PollFd::new(fd, events)];
+    poll(&mut fds, PollTimeout::ZERO)?;
+    Ok(fds.iter().find_map(PollFd::revents).unwrap_or(PollFlags::empty()))
+}
+
+/// How many bytes the FIFO holds; see `F_GETPIPE_SZ` in fcntl(2).
+pub(crate) fn capacity(fd: BorrowedFd<'_>) -> Result<usize> {
+    let size =
+        fcntl(fd, FcntlArg::F_GETPIPE_SZ).map_err(|errno| Error::from_io(errno.into(), "capacity"))?;
+    Ok(size.unsigned_abs() as usize)
+}
+
+/// Gives the FIFO the capacity that the endpoint asks for, if it does; see `F_SETPIPE_SZ` in fcntl(2).
+pub(crate) fn set_capacity(fd: BorrowedFd<'_>, endpoint: &Endpoint) -> Result<()> {
+    let Some(wanted) = endpoint.options().capacity else { return Ok(()) };
+    let size = i32::try_from(wanted).unwrap_or(i32::MAX);
+    let errno = match fcntl(fd, FcntlArg::F_SETPIPE_SZ(size)) {
+        Ok(_) => return Ok(()),
+        Err(errno) => errno,
+    };
+    let error = Error::from_io(errno.into(), "open");
+    Err(match errno {
+        Errno::EPERM | Errno::EINVAL => {
+            let limit = fs::read_to_string("/proc/sys/fs/pipe-max-size").unwrap_or_default();
+            error.with_kind(ErrorKind::LimitExceeded).with_limit(
+                "pipe-max-size",
+                limit.trim().parse().unwrap_or_default(),
+                format!("a capacity of {wanted} was asked for; /proc/sys/fs/pipe-max-size raises it"),
+            )
+        }
+        Errno::EBUSY => error
+            .with_kind(ErrorKind::Busy)
+            .with_detail("it holds more bytes than the capacity asked for"),
+        _ => error,
+    })
+}
