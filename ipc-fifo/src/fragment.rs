@@ -27,6 +27,8 @@
 //! A writer sends the fragments of a message in order and without gaps, and one message after the other.
 //! If it has no time to finish one, it begins the next: that gives up the one before.
 
+use crate::lock;
+
 /// The most that the kernel writes in one piece: `PIPE_BUF` of limits.h(0p) on Linux.
 pub(crate) const PIPE_BUF: usize = 4096;
 
@@ -36,8 +38,8 @@ pub(crate) const HEADER: usize = 32;
 /// The most bytes of a message that a fragment carries.
 pub(crate) const PAYLOAD: usize = PIPE_BUF - HEADER;
 
-/// A writer's number is below this; so it can be the offset of a lock.
-pub(crate) const WRITERS: u64 = 1 << 62;
+/// A writer's number is below this.
+const WRITERS: u64 = lock::END;
 
 const MAGIC: [u8; 4] = *b"ipF1";
 const PIECE: u16 = 0;

@@ -4,6 +4,7 @@
 mod assembly;
 mod end;
 mod fragment;
+mod lock;
 mod name;
 mod open;
 mod receiver;

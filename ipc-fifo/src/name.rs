@@ -1,9 +1,13 @@
 //! Names: to find a FIFO, to make one, to own it, and to take one over that a killed owner has left.
 //!
-//! The owner of a FIFO holds an exclusive flock(2) on it, through the end that it has open. The kernel
-//! releases the lock when the owner dies, however it dies. So a FIFO of ours that is not locked is nobody's,
-//! and whoever locks it owns it, if the name still means the same FIFO afterwards. Of any number who try,
-//! one gets the lock.
+//! The owner of a FIFO holds a [`lock`] on it, through the end that it has open. So a FIFO of ours whose
+//! owner's byte is not locked is nobody's, and may be taken over. Who wants to do so looks and locks while it
+//! holds the gate, which is a flock(2) on the FIFO; and looks whether the name still means the same FIFO. So
+//! of any number who try, one becomes the owner.
+//!
+//! To look, the read end must be opened, even by a sender: a write end that comes and goes would look to a
+//! waiting receiver like a conversation that is over. A reader that comes and goes can be seen only by a
+//! sender that waits for its first receiver at that very moment.
 //!
 //! A new FIFO is made under another name first, with its mode, open and locked, and then linked to its own
 //! name, which fails if the name is taken. So nobody ever sees one that is half-made or unowned.
@@ -13,6 +17,7 @@
 //! right user, it is opened in earnest, through `/proc/self/fd`. There is no moment at which another file
 //! could be put in its place.
 
+use crate::lock;
 use ipc_core::{Address, Endpoint, Error, ErrorKind, Result, Scheme};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FlockArg, OFlag, openat};
@@ -84,7 +89,7 @@ pub(crate) fn bind(name: &Name, endpoint: &Endpoint, side: Side) -> Result<(Owne
 }
 
 fn take_over(name: &Name, node: &Node, side: Side, mode: Mode) -> Result<Option<(Id, File)>> {
-    let end = node.open_locked(side)?;
+    let end = node.open_owned(side)?;
     if !name.means(node.id) {
         return Ok(None);
     }
@@ -108,7 +113,7 @@ fn finish(draft: &Name, name: &Name, side: Side, mode: Mode) -> Result<Option<(I
     // The umask may have taken away what the owner needs to open it.
     fs::set_permissions(node.path(), Permissions::from_mode(0o600))
         .map_err(|error| Error::from_io(error, "bind"))?;
-    let end = node.open_locked(side)?;
+    let end = node.open_owned(side)?;
     fchmod(&end, mode).map_err(|errno| system(errno, "bind"))?;
     let (from, to) = (draft.file.as_os_str(), name.file.as_os_str());
     match linkat(&draft.directory, from, &name.directory, to, AtFlags::empty()) {
@@ -200,28 +205,43 @@ impl Node {
     ///
     /// A write end cannot be opened without a reader, but can stay open without one: so there is a reader
     /// until the write end is open and locked.
-    fn open_locked(&self, side: Side) -> Result<File> {
-        let failed = |error| Error::from_io(error, "bind");
-        let reader = self.open(Side::Read).map_err(failed)?;
-        let end = match side {
-            Side::Read => reader,
-            Side::Write => self.open(Side::Write).map_err(failed)?,
-        };
-        match lock(&end) {
-            Ok(()) => Ok(end),
-            Err(Errno::EWOULDBLOCK) => Err(Error::new(ErrorKind::AddrInUse, "bind")
-                .with_detail("its owner is alive; connect to it instead")),
-            Err(errno) => Err(system(errno, "bind")),
+    fn open_owned(&self, side: Side) -> Result<File> {
+        let reader = self.open(Side::Read).map_err(|error| Error::from_io(error, "bind"))?;
+        let failed = |errno| system(errno, "bind");
+        if !gate(&reader, FlockArg::LockExclusiveNonblock).map_err(failed)? {
+            return Err(in_use("somebody is about to own it"));
+        }
+        if !lock::is_free(reader.as_fd(), lock::OWNER).map_err(failed)? {
+            return Err(in_use("its owner is alive; connect to it instead"));
+        }
+        match side {
+            Side::Read => {
+                lock::shared(reader.as_fd(), lock::OWNER).map_err(failed)?;
+                gate(&reader, FlockArg::Unlock).map_err(failed)?;
+                Ok(reader)
+            }
+            Side::Write => {
+                let writer = self.open(Side::Write).map_err(|error| Error::from_io(error, "bind"))?;
+                lock::exclusively(writer.as_fd(), lock::OWNER).map_err(failed)?;
+                Ok(writer)
+            }
         }
     }
 }
 
-/// Locks a file for as long as it is open, here and in children that inherit it.
-fn lock(file: &File) -> Result<(), Errno> {
-    // What nix recommends instead unlocks when it is dropped, also in a forked child that drops its copy:
-    // that would unlock the parent's.
+fn in_use(detail: &'static str) -> Error {
+    Error::new(ErrorKind::AddrInUse, "bind").with_detail(detail)
+}
+
+/// Shuts or opens the gate; says whether it could.
+fn gate(file: &File, how: FlockArg) -> Result<bool, Errno> {
+    // nix would rather have its `Flock` used, which gives the file back only when the gate is open again.
     #[allow(deprecated)]
-    nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock)
+    match nix::fcntl::flock(file.as_raw_fd(), how) {
+        Ok(()) => Ok(true),
+        Err(Errno::EWOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 impl Owned {

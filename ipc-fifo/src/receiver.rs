@@ -3,9 +3,9 @@
 use crate::assembly::{Assembly, Found};
 use crate::end::{ReadEnd, capacity, set_capacity};
 use crate::fragment::PIPE_BUF;
+use crate::lock;
 use crate::name::{self, Id, Name, Owned, Side};
 use crate::open::{self, Meeting};
-use crate::sender::is_dead;
 use ipc_core::wait::sleep_until_readable;
 use ipc_core::{Attempt, Capabilities, Endpoint, Error, ErrorKind, FramedReceiver, Framing};
 use ipc_core::{Receiver, Result, Step, ToEndpoint, Wait, Waiter};
@@ -337,7 +337,7 @@ impl Fragments {
         }
         let ahead = self.capacity.saturating_add(self.filled - self.start) as u64;
         let end = self.end.as_fd();
-        self.assembly.condemn(ahead, |writer| is_dead(end, writer))
+        self.assembly.condemn(ahead, |writer| lock::is_free(end, writer) == Ok(true))
     }
 
     /// Half a fragment in an empty FIFO is none: a fragment is written in one piece.

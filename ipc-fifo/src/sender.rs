@@ -1,15 +1,14 @@
 //! The sender: cuts messages into fragments, or frames them plainly for a peer that knows nothing of us.
 
 use crate::end::{WriteEnd, capacity, set_capacity};
-use crate::fragment::{Fragment, HEADER, Kind, PAYLOAD, PIPE_BUF, WRITERS};
+use crate::fragment::{Fragment, HEADER, Kind, PAYLOAD, PIPE_BUF};
+use crate::lock;
 use crate::name::{self, Name, Owned, Side};
 use crate::open::{self, Meeting};
 use ipc_core::wait::sleep_until_writable;
 use ipc_core::{Attempt, Capabilities, Endpoint, Error, ErrorKind, FramedSender, Framing};
 use ipc_core::{Result, Sender, Step, ToEndpoint, Wait, Waiter};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 use nix::unistd::getpid;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -423,33 +422,15 @@ impl Drop for Fragments {
     }
 }
 
-/// Takes a number that no other writer of this FIFO has, and locks it, so that everybody can see whether
-/// its holder is alive.
+/// Takes a number that no other writer of this FIFO has, and locks its byte, so that everybody can see
+/// whether its holder is alive.
 fn register(fd: BorrowedFd<'_>) -> Result<u64> {
     loop {
-        let writer = (crate::random() % WRITERS).max(1);
-        match fcntl(fd, FcntlArg::F_OFD_SETLK(&lock_of(writer))) {
-            Ok(_) => return Ok(writer),
+        let writer = (crate::random() % lock::END).max(lock::OWNER + 1);
+        match lock::exclusively(fd, writer) {
+            Ok(()) => return Ok(writer),
             Err(Errno::EAGAIN | Errno::EACCES) => {}
             Err(errno) => return Err(Error::from_io(errno.into(), "open")),
         }
-    }
-}
-
-/// Whether nobody holds this number: its writer has closed the FIFO, or died.
-pub(crate) fn is_dead(fd: BorrowedFd<'_>, writer: u64) -> bool {
-    let mut lock = lock_of(writer);
-    let asked = fcntl(fd, FcntlArg::F_OFD_GETLK(&mut lock));
-    asked.is_ok() && i32::from(lock.l_type) == libc::F_UNLCK
-}
-
-fn lock_of(writer: u64) -> libc::flock {
-    libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        // Below 2^62.
-        l_start: writer as libc::off_t,
-        l_len: 1,
-        l_pid: 0,
     }
 }
