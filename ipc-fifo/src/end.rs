@@ -3,7 +3,7 @@
 
 use ipc_core::{Endpoint, Error, ErrorKind, Result, SigpipeGuard};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, tee};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Write};
@@ -67,6 +67,18 @@ impl ReadEnd {
     /// Whether a writer has come: there is something to read, or it has left again.
     pub(crate) fn has_met(&self) -> io::Result<bool> {
         Ok(look(self.as_fd(), PollFlags::POLLIN)?.intersects(PollFlags::POLLIN | PollFlags::POLLHUP))
+    }
+}
+
+/// Whether a writer has the FIFO open, which `end` is open for reading, or has left something in it.
+///
+/// Only read(2) and tee(2) know, and tee takes nothing: it is a rare question, so a pipe is made for it.
+pub(crate) fn has_writer(end: BorrowedFd<'_>) -> io::Result<bool> {
+    let (_reader, writer) = io::pipe()?;
+    match tee(end, writer.as_fd(), 1, SpliceFFlags::SPLICE_F_NONBLOCK) {
+        Ok(0) => Ok(false),
+        Ok(_) | Err(Errno::EAGAIN) => Ok(true),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -14,7 +14,7 @@
 //! Whoever waits on an open FIFO also learns when its name is removed or comes to mean another one: nobody
 //! would ever come.
 
-use crate::end::{ReadEnd, WriteEnd};
+use crate::end::{ReadEnd, WriteEnd, has_writer};
 use crate::name::{Id, Name, Side, magic_path};
 use ipc_core::{Attempt, Error, ErrorKind, Result, Step, Wait, Waiter, Waiting};
 use nix::errno::Errno;
@@ -89,23 +89,30 @@ impl Meeting {
         Meeting { name, id, waiter: Waiter::new(waiting.unwrap_or_default()), watch: None }
     }
 
-    /// Waits until a writer has come.
+    /// Waits until a writer has come, and has written something or left again.
     pub(crate) fn writer(&mut self, end: &ReadEnd, wait: Wait) -> Result<()> {
-        self.until("recv", (end.as_fd(), PollFlags::POLLIN), wait, || end.has_met())
+        let met = || end.has_met();
+        // One that has come and says nothing is asked for only if the name is gone.
+        let hope = || Ok(has_writer(end.as_fd())? || end.has_met()?);
+        self.until("recv", (end.as_fd(), PollFlags::POLLIN), wait, met, hope)
     }
 
     /// Waits until a reader is there.
     pub(crate) fn reader(&mut self, end: &WriteEnd, wait: Wait, operation: &'static str) -> Result<()> {
-        // Its write end would always be ready, in error: only inotify is waited on.
-        self.until(operation, (end.as_fd(), PollFlags::empty()), wait, || end.has_reader())
+        let met = || end.has_reader();
+        // The write end would always be ready, in error: only inotify is waited on.
+        self.until(operation, (end.as_fd(), PollFlags::empty()), wait, met, met)
     }
 
+    /// Waits until they have `met`, on inotify and on `fd` for `events`; fails with `Removed` if the name is
+    /// gone and there is no `hope` that they meet without it.
     fn until(
         &mut self,
         operation: &'static str,
         (fd, events): (BorrowedFd<'_>, PollFlags),
         wait: Wait,
         met: impl Fn() -> io::Result<bool>,
+        hope: impl Fn() -> io::Result<bool>,
     ) -> Result<()> {
         let system = |error| Error::from_io(error, operation);
         let also = (!events.is_empty()).then_some(fd);
@@ -116,28 +123,21 @@ impl Meeting {
                 self.watch = None;
                 return Ok(());
             }
-            match attempt.next(&mut self.waiter) {
-                Ok(Step::Look) => continue,
-                Ok(Step::Sleep(limit)) => match &self.watch {
-                    Some(watch) => watch.sleep(also, limit).map_err(system)?,
-                    None => self.watch = Some(Watch::file(&magic_path(fd))),
-                },
-                Err(kind) => {
-                    self.check(operation)?;
-                    return Err(Error::new(kind, operation));
-                }
+            let step = attempt.next(&mut self.waiter);
+            if step == Ok(Step::Look) {
+                continue;
             }
-            self.check(operation)?;
+            if !self.name.means(self.id) && !hope().map_err(system)? {
+                let detail = "the name is gone, or means another FIFO now; nobody will come to this one";
+                return Err(Error::new(ErrorKind::Removed, operation).with_detail(detail));
+            }
+            match (step, &self.watch) {
+                (Ok(Step::Sleep(limit)), Some(watch)) => watch.sleep(also, limit).map_err(system)?,
+                // What happens from now on is noticed; what has happened until now is found by looking.
+                (Ok(_), _) => self.watch = Some(Watch::file(&magic_path(fd))),
+                (Err(kind), _) => return Err(Error::new(kind, operation)),
+            }
         }
-    }
-
-    /// Fails if nobody can come any more.
-    fn check(&self, operation: &'static str) -> Result<()> {
-        if self.name.means(self.id) {
-            return Ok(());
-        }
-        let detail = "the name is gone, or means another FIFO now; nobody will come to this one";
-        Err(Error::new(ErrorKind::Removed, operation).with_detail(detail))
     }
 }
 

@@ -141,7 +141,9 @@ impl FifoSender {
     /// [`WouldBlock`](ErrorKind::WouldBlock), [`TimedOut`](ErrorKind::TimedOut); and
     /// [`Removed`](ErrorKind::Removed) if the FIFO's name is gone or means another one.
     pub fn wait_for_receiver(&mut self, wait: Wait) -> Result<()> {
-        self.meet("wait_for_receiver", wait).map_err(|error| error.at(self.endpoint.text()))
+        self.meet("wait_for_receiver", wait).map_err(|error| error.at(self.endpoint.text()))?;
+        self.meeting = None;
+        Ok(())
     }
 
     /// The endpoint.
@@ -255,12 +257,15 @@ struct Fragments {
     max_message: usize,
     capacity: usize,
     waiter: Waiter,
-    /// Short messages that go out together.
+    /// What goes out in one piece.
     batch: Vec<u8>,
     process: nix::unistd::Pid,
 }
 
 impl Fragments {
+    /// Pieces of at most so many bytes are copied to stand behind their header.
+    const SHORT: usize = 1024;
+
     fn new(end: WriteEnd, endpoint: &Endpoint) -> Result<Self> {
         let options = endpoint.options();
         Ok(Fragments {
@@ -386,8 +391,20 @@ impl Fragments {
 
     /// One write, whole or not at all, as soon as there is room.
     fn write(&mut self, head: &[u8], tail: &[u8], attempt: &mut Attempt) -> Result<()> {
+        // Short parts are put together, which costs less than to hand over two.
+        let together = tail.len() <= Self::SHORT;
+        if together && !tail.is_empty() {
+            self.batch.clear();
+            self.batch.extend_from_slice(head);
+            self.batch.extend_from_slice(tail);
+        }
         loop {
-            let error = match self.end.write_vectored(&[IoSlice::new(head), IoSlice::new(tail)]) {
+            let written = match (together, tail) {
+                (_, []) => self.end.write(head),
+                (true, _) => self.end.write(&self.batch),
+                (false, _) => self.end.write_vectored(&[IoSlice::new(head), IoSlice::new(tail)]),
+            };
+            let error = match written {
                 Ok(count) if count == head.len() + tail.len() => return Ok(()),
                 Ok(_) => {
                     let detail = "the system has cut a write that it promises not to cut";

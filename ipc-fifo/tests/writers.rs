@@ -151,7 +151,11 @@ fn a_writer_killed_100_times_costs_its_own_messages_and_no_others() {
     }
     assert!(killed_at > 100, "the victims have sent too: {killed_at}");
     assert!((1..=100).contains(&receiver.lost()), "{} killed inside a message", receiver.lost());
-    println!("{killed_at} messages of victims, {} lost, steady ones {:?}", receiver.lost(), checker.next[&1]);
+    println!(
+        "{killed_at} messages of victims, {} lost, steady ones {:?}",
+        receiver.lost(),
+        checker.next[&1]
+    );
     steady.into_iter().for_each(Role::join);
 }
 
@@ -160,7 +164,8 @@ fn four_writers_of_5000_bytes_tear_nothing() {
     let place = Place::new();
     let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
     let role = "3,000 of 5,000 bytes";
-    let writers = [1, 2, 3, 4].map(|writer: u8| Role::start(role, &format!("{writer} {}", place.endpoint(""))));
+    let writers =
+        [1, 2, 3, 4].map(|writer: u8| Role::start(role, &format!("{writer} {}", place.endpoint(""))));
     let mut checker = Checker::new();
     for _ in 0..4 * 3000 {
         checker.check(receiver.recv().unwrap(), Some(5000));
