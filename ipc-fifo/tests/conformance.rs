@@ -49,7 +49,8 @@ impl Fixture for Fifo {
         if self.options.contains("framing=") || self.sender_binds {
             capabilities.several_senders = false;
         }
-        if self.options.contains("persist=true") {
+        // The end of a stream ends a line, also one of which only a part had come.
+        if self.options.contains("persist=true") || self.options.contains("framing=lines") {
             capabilities = capabilities.ignores_disconnect();
         }
         capabilities

@@ -1,0 +1,364 @@
+//! Peers: not there yet, gone, of another kind, killed; and what a wait for them costs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Only to fork, and to set a signal's default action.
+#![allow(unsafe_code)]
+
+mod common;
+
+use common::{Place, Role, done, tell};
+use ipc_fifo::{ErrorKind, FifoReceiver, FifoSender, Receiver, Sender, Wait};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork, mkfifo};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_millis(200);
+const PATIENCE: Wait = Wait::Forever;
+
+/// Not a test: what the children of the tests do.
+#[test]
+fn role() {
+    let Some((role, endpoint)) = common::role() else { return };
+    match role.as_str() {
+        "sender that SIGPIPE would kill" => {
+            // SAFETY: the default action runs no code of ours.
+            unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.unwrap();
+            let mut sender = FifoSender::connect_within(&endpoint, PATIENCE).unwrap();
+            sender.send(b"connected").unwrap();
+            let error = loop {
+                if let Err(error) = sender.send(&[0; 100]) {
+                    break error;
+                }
+            };
+            tell(&format!("{:?}", error.kind()));
+        }
+        "parent whose child sends" => {
+            let mut sender = FifoSender::connect(&endpoint).unwrap();
+            // SAFETY: the child makes system calls only, and ends without returning.
+            match unsafe { fork() }.unwrap() {
+                ForkResult::Child => {
+                    let error = sender.send(b"from the child").map_err(|error| error.kind());
+                    std::process::exit(if error == Err(ErrorKind::Unsupported) { 0 } else { 1 });
+                }
+                ForkResult::Parent { child } => {
+                    assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+                    sender.send(b"from the parent").unwrap();
+                }
+            }
+        }
+        _ => panic!("there is no role {role}"),
+    }
+    done();
+}
+
+/// How often this thread was taken from its processor, or gave it up, while `wait` ran: a wait that sleeps
+/// does it a few times, one that looks again and again many times, or it runs on and on.
+fn cost(wait: impl FnOnce()) -> (u64, Duration) {
+    let read = || {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let lines = status.lines().filter(|line| line.contains("voluntary_ctxt_switches"));
+        let switches =
+            lines.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap()).sum();
+        let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        (switches, stat.split(' ').next().unwrap().parse::<u64>().unwrap())
+    };
+    let (switches, time): (u64, u64) = read();
+    wait();
+    let after = read();
+    (after.0 - switches, Duration::from_nanos(after.1 - time))
+}
+
+fn assert_cheap(wait: impl FnOnce()) {
+    let (switches, time) = cost(wait);
+    assert!(switches < 50 && time < SOON / 4, "{switches} switches, {time:?}");
+}
+
+#[test]
+fn a_sender_finds_no_name_then_no_peer_then_a_receiver() {
+    let place = Place::new();
+    let endpoint = place.endpoint("");
+    let connect = |wait| FifoSender::connect_within(&endpoint, wait).map_err(|error| error.kind());
+    assert_eq!(connect(Wait::Never).unwrap_err(), ErrorKind::NotFound);
+    assert_cheap(|| assert_eq!(connect(Wait::timeout(SOON)).unwrap_err(), ErrorKind::TimedOut));
+    mkfifo(&place.path(), Mode::S_IRWXU).unwrap();
+    assert_eq!(connect(Wait::Never).unwrap_err(), ErrorKind::NoPeer);
+    assert_cheap(|| assert_eq!(connect(Wait::timeout(SOON)).unwrap_err(), ErrorKind::TimedOut));
+    let _receiver = FifoReceiver::connect(&endpoint).unwrap();
+    assert!(connect(Wait::Never).is_ok());
+}
+
+#[test]
+fn a_sender_that_connects_waits_for_the_name_and_for_the_receiver() {
+    let place = Place::new();
+    let endpoint = place.endpoint("");
+    let sending = {
+        let endpoint = endpoint.clone();
+        thread::spawn(move || FifoSender::connect_within(endpoint, PATIENCE)?.send(b"at last"))
+    };
+    // The name without a receiver, then a reader whose open(2) blocks until there is a writer.
+    mkfifo(&place.path(), Mode::S_IRWXU).unwrap();
+    let mut text = Vec::new();
+    File::open(place.path()).unwrap().read_to_end(&mut text).unwrap();
+    sending.join().unwrap().unwrap();
+    assert!(text.ends_with(b"at last"));
+}
+
+#[test]
+fn a_sender_that_has_bound_waits_for_its_first_receiver() {
+    let place = Place::new();
+    let mut sender = FifoSender::bind(place.endpoint("?framing=lines")).unwrap();
+    assert_eq!(sender.try_send(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_cheap(|| {
+        assert_eq!(sender.send_timeout(b"x", SOON).unwrap_err().kind(), ErrorKind::TimedOut);
+    });
+    // One that leaves before anything is sent is not the one.
+    drop(File::open(place.path()).unwrap());
+    assert_eq!(sender.try_send(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
+    let reading = {
+        let path = place.path();
+        thread::spawn(move || {
+            let mut text = String::new();
+            File::open(path).unwrap().read_to_string(&mut text).map(|_| text)
+        })
+    };
+    sender.send(b"hello").unwrap();
+    drop(sender);
+    assert_eq!(reading.join().unwrap().unwrap(), "hello\n");
+}
+
+#[test]
+fn once_the_receiver_is_gone_the_sender_is_disconnected_for_good() {
+    let place = Place::new();
+    let mut sender = FifoSender::bind(place.endpoint("")).unwrap();
+    let mut receiver = FifoReceiver::connect(place.endpoint("")).unwrap();
+    sender.send(b"one").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"one");
+    drop(receiver);
+    assert_eq!(sender.send(b"two").unwrap_err().kind(), ErrorKind::Disconnected);
+    let _another = FifoReceiver::connect(place.endpoint("")).unwrap();
+    assert_eq!(sender.send(b"three").unwrap_err().kind(), ErrorKind::Disconnected);
+}
+
+#[test]
+fn no_peer_yet_is_not_the_end_and_costs_nothing() {
+    let place = Place::new();
+    for options in ["", "?framing=lines", "?persist=true"] {
+        let mut receiver = FifoReceiver::bind(place.endpoint(options)).unwrap();
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_cheap(|| {
+            assert_eq!(receiver.recv_timeout(SOON).unwrap_err().kind(), ErrorKind::TimedOut);
+        });
+    }
+}
+
+#[test]
+fn a_writer_that_comes_and_goes_in_silence_is_a_conversation_too() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    let writer = FifoSender::connect(place.endpoint("")).unwrap();
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_cheap(|| {
+        assert_eq!(receiver.recv_timeout(SOON).unwrap_err().kind(), ErrorKind::TimedOut);
+    });
+    drop(writer);
+    for _ in 0..3 {
+        assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+    }
+}
+
+#[test]
+fn a_receiver_that_persists_outlives_its_senders_and_does_not_spin() {
+    let place = Place::new();
+    for framing in ["length", "lines"] {
+        let endpoint = place.endpoint(&format!("?framing={framing}&persist=true"));
+        let mut receiver = FifoReceiver::bind(&endpoint).unwrap();
+        for text in ["first", "second"] {
+            let mut sender =
+                FifoSender::connect(place.endpoint(&format!("?framing={framing}"))).unwrap();
+            sender.send(text.as_bytes()).unwrap();
+            drop(sender);
+            assert_eq!(receiver.recv().unwrap(), text.as_bytes());
+            assert_cheap(|| {
+                assert_eq!(receiver.recv_timeout(SOON).unwrap_err().kind(), ErrorKind::TimedOut);
+            });
+        }
+    }
+}
+
+#[test]
+fn sigpipe_does_not_kill_a_sender() {
+    for framing in ["length", "lines"] {
+        let place = Place::new();
+        let endpoint = place.endpoint(&format!("?framing={framing}"));
+        let mut receiver = FifoReceiver::bind(&endpoint).unwrap();
+        let mut sender = Role::start("sender that SIGPIPE would kill", &endpoint);
+        assert_eq!(receiver.recv().unwrap(), b"connected");
+        drop(receiver);
+        assert_eq!(sender.hear(), "Disconnected");
+        sender.join();
+    }
+}
+
+#[test]
+fn a_forked_child_cannot_send_in_its_parents_name() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    let parent = Role::start("parent whose child sends", &place.endpoint(""));
+    assert_eq!(receiver.recv().unwrap(), b"from the parent");
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+    parent.join();
+}
+
+#[test]
+fn the_shell_writes_lines_and_reads_lines() {
+    let place = Place::new();
+    let endpoint = place.endpoint("?framing=lines");
+    let mut receiver = FifoReceiver::bind(&endpoint).unwrap();
+    let script = "printf 'one\\n\\nthree' > \"$0\"";
+    let status = Command::new("sh").args(["-c", script]).arg(place.path()).status().unwrap();
+    assert!(status.success());
+    for line in ["one", "", "three"] {
+        assert_eq!(receiver.recv().unwrap(), line.as_bytes());
+    }
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+    drop(receiver);
+
+    let mut sender = FifoSender::bind(&endpoint).unwrap();
+    let reader = Command::new("cat").arg(place.path()).stdout(Stdio::piped()).spawn().unwrap();
+    sender.send(b"four").unwrap();
+    sender.send(&[b'5'; 10_000]).unwrap();
+    drop(sender);
+    let output = reader.wait_with_output().unwrap().stdout;
+    assert_eq!(output, ["four\n", &"5".repeat(10_000), "\n"].concat().as_bytes());
+}
+
+#[test]
+fn a_c_program_writes_records_of_its_own() {
+    let place = Place::new();
+    mkfifo(&place.path(), Mode::S_IRWXU).unwrap();
+    // Both open as C programs do: each blocks until the other is there.
+    let path = place.path();
+    let writing = thread::spawn(move || {
+        let mut file = OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all(&[1; 16]).unwrap();
+        file.write_all(&[2; 16]).unwrap();
+        file.write_all(&[3; 5]).unwrap();
+    });
+    let mut receiver = FifoReceiver::connect(place.endpoint("?framing=fixed:16")).unwrap();
+    assert_eq!(receiver.recv().unwrap(), [1; 16]);
+    assert_eq!(receiver.recv().unwrap(), [2; 16]);
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Truncated);
+    writing.join().unwrap();
+}
+
+#[test]
+fn bytes_of_a_stranger_are_told_once_and_passed_over() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    let mut sender = FifoSender::connect(place.endpoint("")).unwrap();
+    let mut stranger = OpenOptions::new().write(true).open(place.path()).unwrap();
+    sender.send(b"before").unwrap();
+    stranger.write_all(b"what is this? ipF1 and more, ipF").unwrap();
+    sender.send(b"after").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"before");
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Corrupted);
+    assert_eq!(receiver.recv().unwrap(), b"after");
+
+    // Half a header, behind which nothing comes.
+    stranger.write_all(b"ipF1\0\0").unwrap();
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::Corrupted);
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    sender.send(b"and on").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"and on");
+}
+
+#[test]
+fn a_message_over_the_receivers_limit_is_told_and_passed_over() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("?max_message=5000")).unwrap();
+    let mut sender = FifoSender::connect(place.endpoint("")).unwrap();
+    sender.send(&[1; 5001]).unwrap();
+    sender.send(&[2; 5000]).unwrap();
+    let error = receiver.recv().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+    assert_eq!(error.limit().unwrap().value, 5000);
+    assert_eq!(receiver.recv().unwrap(), [2; 5000]);
+    assert_eq!(receiver.lost(), 0);
+}
+
+#[test]
+fn a_message_that_ran_out_of_time_is_not_sent_and_nothing_is_lost() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    let mut sender = FifoSender::connect(place.endpoint("")).unwrap();
+    let long = vec![7; 200_000];
+    assert_eq!(sender.try_send(&long).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let error = sender.send_timeout(&long, Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    let sending = thread::spawn(move || sender.send(b"another").map(|()| sender));
+    assert_eq!(receiver.recv().unwrap(), b"another");
+    let mut sender = sending.join().unwrap().unwrap();
+
+    // Nor if its sender goes, once there is room to say so.
+    let error = sender.send_timeout(&long, Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    drop(sender);
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+    assert_eq!(receiver.lost(), 0);
+}
+
+#[test]
+fn a_full_fifo_takes_nothing_of_what_does_not_fit() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("?capacity=8192")).unwrap();
+    assert_eq!(receiver.capacity().unwrap(), 8192);
+    let mut sender = FifoSender::connect(place.endpoint("")).unwrap();
+    let mut sent = 0;
+    while sender.try_send(&[sent; 3000]).is_ok() {
+        sent += 1;
+    }
+    assert_eq!(sent, 2);
+    // A page of the FIFO has room behind what is in it.
+    sender.try_send(b"short").unwrap();
+    for number in 0..sent {
+        assert_eq!(receiver.recv().unwrap(), [number; 3000]);
+    }
+    assert_eq!(receiver.recv().unwrap(), b"short");
+}
+
+#[test]
+fn a_capacity_beyond_the_limit_names_the_limit() {
+    let place = Place::new();
+    let error = FifoReceiver::bind(place.endpoint("?capacity=4G")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+    assert_eq!(error.limit().unwrap().name, "pipe-max-size");
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
+fn a_batch_of_short_messages_arrives_whole_and_in_order() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    let mut sender = FifoSender::connect(place.endpoint("")).unwrap();
+    let messages: Vec<Vec<u8>> = (0..300).map(|number| vec![number as u8; number * 7 % 500]).collect();
+    let slices: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    let sending = thread::spawn({
+        let messages = messages.clone();
+        move || {
+            let slices: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+            sender.send_batch(&slices, Wait::Forever).unwrap()
+        }
+    });
+    for message in slices {
+        assert_eq!(receiver.recv().unwrap(), message);
+    }
+    assert_eq!(sending.join().unwrap(), 300);
+}
