@@ -284,3 +284,6 @@ impl Assembly {
         self.unfinished.len().saturating_mul(Assembly::WEIGHT).saturating_add(self.held)
     }
 }
+
+#[cfg(test)]
+mod tests;
