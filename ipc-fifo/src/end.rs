@@ -27,6 +27,13 @@ impl WriteEnd {
     pub(crate) fn has_reader(&self) -> io::Result<bool> {
         Ok(!look(self.as_fd(), PollFlags::POLLOUT)?.contains(PollFlags::POLLERR))
     }
+
+    /// Whether there is room for a fragment, or no reader.
+    ///
+    /// While spinning, this is asked instead of writing: it takes no lock that the reader needs.
+    pub(crate) fn is_ready(&self) -> io::Result<bool> {
+        Ok(!look(self.as_fd(), PollFlags::POLLOUT)?.is_empty())
+    }
 }
 
 impl Write for WriteEnd {
@@ -64,9 +71,11 @@ impl ReadEnd {
         ReadEnd { file, _writer: writer }
     }
 
-    /// Whether a writer has come: there is something to read, or it has left again.
-    pub(crate) fn has_met(&self) -> io::Result<bool> {
-        Ok(look(self.as_fd(), PollFlags::POLLIN)?.intersects(PollFlags::POLLIN | PollFlags::POLLHUP))
+    /// Whether there is something to read, or a writer has come and all have gone.
+    ///
+    /// While spinning, this is asked instead of reading: it takes no lock that a writer needs.
+    pub(crate) fn is_ready(&self) -> io::Result<bool> {
+        Ok(!look(self.as_fd(), PollFlags::POLLIN)?.is_empty())
     }
 }
 
@@ -75,10 +84,13 @@ impl ReadEnd {
 /// Only read(2) and tee(2) know, and tee takes nothing: it is a rare question, so a pipe is made for it.
 pub(crate) fn has_writer(end: BorrowedFd<'_>) -> io::Result<bool> {
     let (_reader, writer) = io::pipe()?;
-    match tee(end, writer.as_fd(), 1, SpliceFFlags::SPLICE_F_NONBLOCK) {
-        Ok(0) => Ok(false),
-        Ok(_) | Err(Errno::EAGAIN) => Ok(true),
-        Err(errno) => Err(errno.into()),
+    loop {
+        match tee(end, writer.as_fd(), 1, SpliceFFlags::SPLICE_F_NONBLOCK) {
+            Ok(0) => return Ok(false),
+            Ok(_) | Err(Errno::EAGAIN) => return Ok(true),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 
@@ -104,7 +116,12 @@ impl AsFd for ReadEnd {
 
 fn look(fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<PollFlags> {
     let mut fds = [PollFd::new(fd, events)];
-    poll(&mut fds, PollTimeout::ZERO)?;
+    // Although it does not wait, a signal may interrupt it.
+    while let Err(errno) = poll(&mut fds, PollTimeout::ZERO) {
+        if errno != Errno::EINTR {
+            return Err(errno.into());
+        }
+    }
     Ok(fds.iter().find_map(PollFd::revents).unwrap_or(PollFlags::empty()))
 }
 

@@ -91,9 +91,9 @@ impl Meeting {
 
     /// Waits until a writer has come, and has written something or left again.
     pub(crate) fn writer(&mut self, end: &ReadEnd, wait: Wait) -> Result<()> {
-        let met = || end.has_met();
+        let met = || end.is_ready();
         // One that has come and says nothing is asked for only if the name is gone.
-        let hope = || Ok(has_writer(end.as_fd())? || end.has_met()?);
+        let hope = || Ok(has_writer(end.as_fd())? || end.is_ready()?);
         self.until("recv", (end.as_fd(), PollFlags::POLLIN), wait, met, hope)
     }
 
