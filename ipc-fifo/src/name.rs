@@ -62,10 +62,12 @@ pub(crate) enum Side {
     Write,
 }
 
-/// The right to a name, and the duty to remove it. It is good for as long as the end is open that was made
-/// with it.
+/// The right to a name, and the duty to remove it.
 #[derive(Debug)]
 pub(crate) struct Owned {
+    /// The end that is locked, once more: it stays locked until the name has been removed, whatever is dropped
+    /// first. Nobody can have taken the name over by then.
+    _end: File,
     name: Name,
     id: Id,
     /// A forked child has a copy of this, and is not the owner.
@@ -82,7 +84,8 @@ pub(crate) fn bind(name: &Name, endpoint: &Endpoint, side: Side) -> Result<(Owne
         };
         // Otherwise the name has come or gone just now, and is looked at again.
         if let Some((id, end)) = taken {
-            let owned = Owned { name: name.clone(), id, process: process::id() };
+            let again = end.try_clone().map_err(|error| Error::from_io(error, "bind"))?;
+            let owned = Owned { _end: again, name: name.clone(), id, process: process::id() };
             return Ok((owned, end));
         }
     }

@@ -43,7 +43,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// * [`Removed`](crate::ErrorKind::Removed): nobody has come yet, and the FIFO's name is gone or means another.
 #[derive(Debug)]
 pub struct FifoReceiver {
-    // Dropped first, while the end that holds the lock is still open.
     name: Option<Owned>,
     /// Until the first sender has come.
     meeting: Option<Meeting>,

@@ -42,7 +42,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// A forked child cannot use its parent's sender: [`Unsupported`](ErrorKind::Unsupported).
 #[derive(Debug)]
 pub struct FifoSender {
-    // Dropped first, while the end that holds the lock is still open.
     name: Option<Owned>,
     /// Until the first receiver has come.
     meeting: Option<Meeting>,

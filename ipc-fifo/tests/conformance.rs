@@ -13,7 +13,7 @@ struct Fifo {
     sender_binds: bool,
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Fifo {
     fn endpoint(&self, place: &str) -> String {
@@ -49,11 +49,14 @@ impl Fixture for Fifo {
         if self.options.contains("framing=") || self.sender_binds {
             capabilities.several_senders = false;
         }
-        // The end of a stream ends a line, also one of which only a part had come.
-        if self.options.contains("persist=true") || self.options.contains("framing=lines") {
+        if self.options.contains("persist=true") {
             capabilities = capabilities.ignores_disconnect();
         }
         capabilities
+    }
+
+    fn tells_cut_messages(&self) -> bool {
+        !self.options.contains("framing=lines")
     }
 
     fn place(&self) -> Place {

@@ -52,6 +52,22 @@ fn role() {
                 }
             }
         }
+        "parent whose child drops" => {
+            let receiver = FifoReceiver::bind(&endpoint).unwrap();
+            // SAFETY: the child makes system calls and frees memory only, and ends without returning.
+            match unsafe { fork() }.unwrap() {
+                ForkResult::Child => {
+                    drop(receiver);
+                    std::process::exit(0);
+                }
+                ForkResult::Parent { child } => {
+                    assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+                    assert!(fs::exists(endpoint.strip_prefix("fifo://").unwrap()).unwrap());
+                    let error = FifoReceiver::bind(&endpoint).unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+                }
+            }
+        }
         _ => panic!("there is no role {role}"),
     }
     done();
@@ -216,6 +232,13 @@ fn a_forked_child_cannot_send_in_its_parents_name() {
 }
 
 #[test]
+fn a_forked_child_neither_removes_nor_unlocks_its_parents_name() {
+    let place = Place::new();
+    Role::start("parent whose child drops", &place.endpoint("")).join();
+    assert_eq!(place.names(), [""; 0]);
+}
+
+#[test]
 fn the_shell_writes_lines_and_reads_lines() {
     let place = Place::new();
     let endpoint = place.endpoint("?framing=lines");
@@ -276,6 +299,50 @@ fn bytes_of_a_stranger_are_told_once_and_passed_over() {
     assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
     sender.send(b"and on").unwrap();
     assert_eq!(receiver.recv().unwrap(), b"and on");
+}
+
+/// A fragment, made by the picture in the front page and not by the code.
+fn fragment(writer: u64, message: u64, total: u32, offset: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut fragment = b"ipF1\0\0".to_vec();
+    fragment.extend((bytes.len() as u16).to_le_bytes());
+    fragment.extend(writer.to_le_bytes());
+    fragment.extend(message.to_le_bytes());
+    fragment.extend(total.to_le_bytes());
+    fragment.extend(offset.to_le_bytes());
+    fragment.extend(bytes);
+    fragment
+}
+
+#[test]
+fn who_knows_only_the_picture_can_write_fragments() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    let mut stranger = OpenOptions::new().write(true).open(place.path()).unwrap();
+    stranger.write_all(&fragment(5, 1, 7, 0, b"one")).unwrap();
+    stranger.write_all(&fragment(6, 9, 3, 0, b"two")).unwrap();
+    stranger.write_all(&fragment(5, 1, 7, 3, b" and")).unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"two");
+    assert_eq!(receiver.recv().unwrap(), b"one and");
+}
+
+#[test]
+fn a_flood_of_beginnings_by_nobody_is_forgotten_while_it_comes() {
+    const FLOOD: u64 = 20_000;
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    let mut stranger = OpenOptions::new().write(true).open(place.path()).unwrap();
+    let flood = thread::spawn(move || {
+        for writer in 1..=FLOOD {
+            stranger.write_all(&fragment(writer, 1, u32::MAX >> 8, 0, &[0; 100])).unwrap();
+        }
+        stranger.write_all(&fragment(FLOOD + 1, 1, 4, 0, b"last")).unwrap();
+        stranger
+    });
+    assert_eq!(receiver.recv().unwrap(), b"last");
+    assert!(receiver.lost() > FLOOD / 2, "{}", receiver.lost());
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(receiver.lost(), FLOOD);
+    drop(flood.join().unwrap());
 }
 
 #[test]
