@@ -11,6 +11,7 @@ use nix::unistd::{Uid, geteuid, mkfifo, setuid};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -229,6 +230,38 @@ fn of_eight_threads_that_race_for_a_stale_or_a_new_name_one_wins() {
         assert_eq!(won.iter().filter(|result| **result == Err(ErrorKind::AddrInUse)).count(), 7);
         assert_eq!(place.names(), [""; 0]);
     }
+}
+
+#[test]
+fn a_name_that_comes_and_goes_never_has_two_owners() {
+    let place = Place::new();
+    let owners = AtomicU32::new(0);
+    let turn = |number: usize| {
+        let owned = match number % 2 {
+            0 => FifoReceiver::bind(place.endpoint("")).map(|end| Box::new(end) as Box<dyn Send>),
+            _ => FifoSender::bind(place.endpoint("")).map(|end| Box::new(end) as Box<dyn Send>),
+        };
+        match owned {
+            Ok(owned) => {
+                assert_eq!(owners.fetch_add(1, Ordering::SeqCst), 0, "somebody else owns it too");
+                assert!(place.path().exists());
+                owners.fetch_sub(1, Ordering::SeqCst);
+                drop(owned);
+                1
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}");
+                0
+            }
+        }
+    };
+    let turns = |number| (0..2000).map(|_| turn(number)).sum::<u32>();
+    let owned: Vec<u32> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|number| scope.spawn(move || turns(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(owned.iter().sum::<u32>() > 0);
+    assert_eq!(place.names(), [""; 0]);
 }
 
 #[test]
