@@ -43,12 +43,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[derive(Debug)]
 pub struct FifoSender {
     name: Option<Owned>,
-    /// Until the first receiver has come.
+    /// Until the first receiver has come and something has been sent to it.
     meeting: Option<Meeting>,
     wire: Wire,
     endpoint: Endpoint,
-    /// Something has been written, so a broken pipe means that the receiver is gone, not yet to come.
-    has_sent: bool,
     gone: bool,
 }
 
@@ -125,7 +123,7 @@ impl FifoSender {
             _ => Wire::Stream(FramedSender::new(end, endpoint)),
         };
         let endpoint = endpoint.clone();
-        Ok(FifoSender { name, meeting, wire, endpoint, has_sent: false, gone: false })
+        Ok(FifoSender { name, meeting, wire, endpoint, gone: false })
     }
 
     /// Waits until somebody has opened the FIFO for reading.
@@ -172,10 +170,20 @@ impl FifoSender {
     fn meet(&mut self, operation: &'static str, wait: Wait) -> Result<()> {
         let Some(mut meeting) = self.meeting.take() else { return Ok(()) };
         let met = meeting.reader(self.end(), wait, operation);
-        if met.is_err() || !self.has_sent {
-            self.meeting = Some(meeting);
-        }
+        self.meeting = Some(meeting);
         met
+    }
+
+    /// Whether a receiver came and went before a message was sent, so that the next is waited for.
+    ///
+    /// A stream in which a part of a message has gone out is broken for good; that shows when somebody reads,
+    /// and it still fails.
+    fn may_meet_another(&self) -> bool {
+        let broken = match &self.wire {
+            Wire::Fragments(_) => false,
+            Wire::Stream(stream) => stream.get_ref().has_reader().unwrap_or(true),
+        };
+        self.meeting.is_some() && !broken
     }
 
     /// Sends with `send`, to the first receiver that stays long enough.
@@ -191,15 +199,13 @@ impl FifoSender {
             let result = self.meet("send", wait).and_then(|()| send(&mut self.wire, wait));
             match result {
                 Ok(sent) => {
-                    self.has_sent = true;
                     self.meeting = None;
                     return Ok(sent);
                 }
                 Err(error) if error.kind() != ErrorKind::Disconnected => {
                     return Err(error.at(self.endpoint.text()));
                 }
-                // A receiver came and went before anything was sent: wait for the next.
-                Err(_) if self.meeting.is_some() => {}
+                Err(_) if self.may_meet_another() => {}
                 Err(error) => {
                     self.gone = true;
                     return Err(error.at(self.endpoint.text()));

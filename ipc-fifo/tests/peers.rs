@@ -149,6 +149,26 @@ fn a_sender_that_has_bound_waits_for_its_first_receiver() {
 }
 
 #[test]
+fn a_sender_is_not_stuck_when_its_first_receiver_leaves_inside_the_first_message() {
+    for framing in ["length", "lines"] {
+        let place = Place::new();
+        let endpoint = place.endpoint(&format!("?framing={framing}"));
+        let mut sender = FifoSender::bind(&endpoint).unwrap();
+        let sending = thread::spawn(move || sender.send(&[b'x'; 200_000]).map_err(|error| error.kind()));
+        let mut hasty = File::open(place.path()).unwrap();
+        hasty.read_exact(&mut [0; 100_000]).unwrap();
+        drop(hasty);
+        // Plain bytes cannot be begun again, unless the next comes before the sender has noticed.
+        let mut next = FifoReceiver::connect(&endpoint).unwrap();
+        while !sending.is_finished() {
+            let _ = next.recv_timeout(Duration::from_millis(10));
+        }
+        let sent = sending.join().unwrap();
+        assert!(matches!(sent, Ok(()) | Err(ErrorKind::Disconnected)), "{sent:?}");
+    }
+}
+
+#[test]
 fn once_the_receiver_is_gone_the_sender_is_disconnected_for_good() {
     let place = Place::new();
     let mut sender = FifoSender::bind(place.endpoint("")).unwrap();
