@@ -162,7 +162,7 @@ fn a_writer_killed_100_times_costs_its_own_messages_and_no_others() {
 #[test]
 fn four_writers_of_5000_bytes_tear_nothing() {
     let place = Place::new();
-    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    let mut receiver = FifoReceiver::bind(place.endpoint("?persist=true")).unwrap();
     let role = "3,000 of 5,000 bytes";
     let writers =
         [1, 2, 3, 4].map(|writer: u8| Role::start(role, &format!("{writer} {}", place.endpoint(""))));
@@ -170,9 +170,10 @@ fn four_writers_of_5000_bytes_tear_nothing() {
     for _ in 0..4 * 3000 {
         checker.check(receiver.recv().unwrap(), Some(5000));
     }
-    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
     assert_eq!(checker.next, HashMap::from([1, 2, 3, 4].map(|writer| (writer, 3000))));
     writers.into_iter().for_each(Role::join);
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(receiver.lost(), 0);
 }
 
 #[test]
