@@ -30,6 +30,8 @@ pub enum Start {
     AfterOutput(usize, String),
     /// When the role of this index has ended.
     AfterEnd(usize),
+    /// When there is a file of this name in the folder.
+    AfterFile(String),
 }
 
 /// What came of a program.
@@ -97,6 +99,7 @@ fn act(
             screen_of(screens, *other)?.wait_for(text.as_bytes(), 0, deadline)?;
         }
         Start::AfterEnd(other) => screen_of(screens, *other)?.wait_for_end(deadline)?,
+        Start::AfterFile(name) => wait_for_file(&folder.join(name), deadline)?,
     }
     let mut child = Killed(
         Command::new(&role.path)
@@ -133,6 +136,17 @@ fn act(
 
 fn screen_of(screens: &[Arc<Screen>], index: usize) -> io::Result<&Arc<Screen>> {
     screens.get(index).ok_or_else(|| io::Error::other(format!("there is no role {index}")))
+}
+
+fn wait_for_file(path: &Path, deadline: Instant) -> io::Result<()> {
+    while path.symlink_metadata().is_err() {
+        if Instant::now() >= deadline {
+            let error = format!("{} is not there", path.display());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, error));
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// A child that does not outlive its play.

@@ -1,0 +1,90 @@
+//! What the documents' programs get wrong, the recipes get right: long lines, empty lines, lines that are
+//! not UTF-8, and no line at all. The whole message gets across, or there is a clear error.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{after_end, folder, ours};
+use ipc_examples::stage::{Role, Transcript, play};
+use std::process::{Command, Stdio};
+
+fn lines() -> [Vec<u8>; 3] {
+    [
+        b"long ".iter().copied().cycle().take(10_000).collect(),
+        Vec::new(),
+        b"caf\xe9 \xff\x80 end".to_vec(),
+    ]
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+}
+
+/// Plays the roles; either all succeed and the last prints `line`, or one says why not.
+fn whole_or_a_clear_error(roles: &[Role], line: &[u8], before: &str) {
+    let folder = folder();
+    let transcripts = play(roles, folder.path(), false).unwrap();
+    let failed = |transcript: &&Transcript| !transcript.status.success();
+    if let Some(transcript) = transcripts.iter().find(failed) {
+        let text = String::from_utf8_lossy(&transcript.text);
+        assert_eq!(transcript.status.code(), Some(1), "{text}");
+        assert!(text.contains("Error"), "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+        return;
+    }
+    let printed = &transcripts.last().unwrap().text;
+    let expected = [before.as_bytes(), line, b"\n"].concat();
+    assert!(contains(printed, &expected), "{:?}", String::from_utf8_lossy(printed));
+}
+
+#[test]
+fn odd_lines_get_through_readwritepipe() {
+    for line in lines() {
+        let answers: [&[u8]; 2] = [&line, b"second"];
+        whole_or_a_clear_error(&[ours("readwritepipe", &answers)], &line, "are as follows:\n");
+    }
+}
+
+#[test]
+fn odd_lines_get_through_pipedemo() {
+    for line in lines() {
+        whole_or_a_clear_error(&[ours("pipedemo", &[&line])], &line, "Entered message : ");
+    }
+}
+
+#[test]
+fn odd_lines_get_through_writefifo_and_readfifo() {
+    for line in lines() {
+        let roles = [ours("writefifo", &[&line]), ours("readfifo", &[])];
+        whole_or_a_clear_error(&roles, &line, "Read from the FIFO Pipe: ");
+    }
+}
+
+#[test]
+fn odd_lines_get_through_messageqsend_and_messageqrecv() {
+    for line in lines() {
+        let roles = [ours("messageqsend", &[&line]), after_end(ours("messageqrecv", &[]), 0)];
+        if line.len() > 8192 {
+            // Longer than the system takes (msgmax). The receiver would wait for another message.
+            whole_or_a_clear_error(&roles[..1], &line, "");
+        } else {
+            whole_or_a_clear_error(&roles, &line, "The message received is ");
+        }
+    }
+}
+
+#[test]
+fn a_closed_standard_input_is_a_clear_error() {
+    for name in ["readwritepipe", "pipedemo", "messageqsend"] {
+        let folder = folder();
+        let output = Command::new(ours(name, &[]).path)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains("standard input has ended"), "{name}: {said}");
+    }
+}

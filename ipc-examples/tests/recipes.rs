@@ -1,0 +1,128 @@
+//! Every recipe prints what its document prints.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use ipc_examples::{catalogue, programs, stage};
+
+/// Plays a recipe with the documents' own input, and compares what its parts print, in order.
+fn prints(name: &str, expected: &[&str]) {
+    let recipe = catalogue::find(name).unwrap();
+    let folder = programs::folder(recipe).unwrap();
+    let roles = programs::roles(recipe, &[]).unwrap();
+    let transcripts = stage::play(&roles, folder.path(), false).unwrap();
+    for ((transcript, part), expected) in transcripts.iter().zip(recipe.parts).zip(expected) {
+        let text = String::from_utf8_lossy(&transcript.text);
+        assert!(transcript.status.success(), "{}: {}\n{text}", part.name, transcript.status);
+        assert_eq!(&text, expected, "{}", part.name);
+    }
+    assert_eq!(transcripts.len(), expected.len());
+}
+
+#[test]
+fn inprocexample() {
+    prints(
+        "inprocexample",
+        &["SHASHANK1 is READY, signalling SHASHANK2\nSHASHANK2 is READY, signalling main function\n"],
+    );
+}
+
+#[test]
+fn pipe_basic() {
+    prints("pipe_basic", &["read from 3, write to 4\nGo!\n"]);
+}
+
+#[test]
+fn pipe_child() {
+    prints("pipe_child", &["done\n"]);
+}
+
+#[test]
+fn pipe_capacity() {
+    let counts: String = (0..=65536).step_by(32).map(|count| format!("{count}\n")).collect();
+    let full = "The pipe is full: it holds 65536 bytes, and another write would wait for a reader.\n";
+    prints("pipe_capacity", &[&(counts + full)]);
+}
+
+#[test]
+fn shell_pipeline() {
+    let recipe = catalogue::find("shell_pipeline").unwrap();
+    let folder = programs::folder(recipe).unwrap();
+    let roles = programs::roles(recipe, &[]).unwrap();
+    let transcripts = stage::play(&roles, folder.path(), false).unwrap();
+    let text = String::from_utf8_lossy(&transcripts[0].text);
+    // Whether the list has the file that it is written to is a race, in a shell too.
+    let text = text.replace("dir_contents\n", "");
+    assert_eq!(
+        text,
+        "apple\nbanana\ncherry\nls: exit status: 0\ncut: exit status: 0\nuniq: exit status: 0\n\
+         sort: exit status: 0\ntee: exit status: 0\n"
+    );
+    let written = std::fs::read_to_string(folder.path().join("dir_contents")).unwrap();
+    assert_eq!(written.replace("dir_contents\n", ""), "apple\nbanana\ncherry\n");
+}
+
+#[test]
+fn pipe_stdio() {
+    prints("pipe_stdio", &["Writing...\nReading...\n3 values parsed: 10 20 30\n"]);
+}
+
+#[test]
+fn readwritepipe() {
+    prints(
+        "readwritepipe",
+        &["Enter first message to write into pipe: This is the first message for the pipe\n\
+           Enter second message to write into pipe: Second message for the pipe\n\
+           Messages read from the pipe are as follows:\n\
+           This is the first message for the pipe\n\
+           Second message for the pipe\n"],
+    );
+}
+
+#[test]
+fn pipedemo() {
+    // The document's program ends with a newline and a blank.
+    prints(
+        "pipedemo",
+        &["Enter the string : This is a message from the pipe\n\
+           Entered message : This is a message from the pipe\n "],
+    );
+}
+
+#[test]
+fn writefifo_and_readfifo() {
+    prints(
+        "writefifo",
+        &[
+            "Enter text: This is a named pipe demo example called FIFO\n",
+            "Read from the FIFO Pipe: This is a named pipe demo example called FIFO\n",
+        ],
+    );
+}
+
+#[test]
+fn posix_mq() {
+    prints(
+        "posix_mq",
+        &["The queue holds 4 messages of up to 64 bytes\n\
+           Sent with priority 0: when you have time\n\
+           Sent with priority 5: soon\n\
+           Sent with priority 9: at once\n\
+           Sent with priority 5: soon after\n\
+           Messages waiting: 4\n\
+           Received with priority 9: at once\n\
+           Received with priority 5: soon\n\
+           Received with priority 5: soon after\n\
+           Received with priority 0: when you have time\n"],
+    );
+}
+
+#[test]
+fn messageqsend_and_messageqrecv() {
+    prints(
+        "messageqsend",
+        &[
+            "Enter a message to add to message queue : GoodBye\nThe message sent is GoodBye\n",
+            "The message received is GoodBye\n",
+        ],
+    );
+}
