@@ -1,1 +1,34 @@
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod batch;
+mod bell;
+mod context;
+mod credit;
+mod lane;
+mod names;
+mod options;
+mod pair;
+mod receiver;
+mod sender;
+mod socket;
+
+pub use context::{Context, bind, bind_receiver, connect, connect_sender};
+pub use ipc_core::{Capabilities, Error, ErrorKind, Pair, Receiver, Result, Sender, Wait, Waiting};
+pub use options::{DEFAULT_HIGH_WATER_MARK, InprocOptions};
+pub use pair::InprocPair;
+pub use receiver::InprocReceiver;
+pub use sender::InprocSender;
+
+/// The atomics of `credit`, which its test replaces by loom's.
+mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+}
+
+/// Locks, whatever has happened to other threads.
+///
+/// No code of users runs under our locks, and what is done there leaves everything in order at every step
+/// that could panic. So a poisoned lock is as good as any other, and a panic stays in its thread.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
