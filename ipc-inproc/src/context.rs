@@ -73,8 +73,9 @@ impl Default for Context {
 impl Context {
     /// A new context, with no names.
     pub fn new() -> Self {
-        let (shutdown_sender, shutdown) = bounded(0);
-        let (open, closed) = bounded(0);
+        // Not of capacity 0: waiting on such a channel together with another allocates.
+        let (shutdown_sender, shutdown) = bounded(1);
+        let (open, closed) = bounded(1);
         let life = Life { _shutdown: shutdown_sender, open: Open { shutdown, _open: open } };
         Context {
             inner: Arc::new(Inner {
