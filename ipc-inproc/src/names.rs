@@ -137,7 +137,9 @@ impl Names {
             let line = match &mut name.line {
                 Line::Senders(_) => return Err(Refused::IsReceiver),
                 Line::Nobody => None,
-                Line::Pairs(line) if line.back().is_some_and(Link::is_live) => return Err(Refused::Busy),
+                Line::Pairs(line) if line.back().is_some_and(Link::is_live) => {
+                    return Err(Refused::Busy);
+                }
                 Line::Pairs(line) => Some(line),
             };
             let (outbox, far_inbox) = Lane::with_sender(marks.send);

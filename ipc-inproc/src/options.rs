@@ -117,7 +117,8 @@ impl InprocOptions {
         connect: impl FnOnce(&str, &Arc<Socket>) -> Result<T, crate::names::Refused>,
     ) -> Result<(T, Arc<Socket>)> {
         let name = name_of(endpoint, "connect")?;
-        let open = self.context.open().map_err(|kind| Error::new(kind, "connect").at(endpoint.text()))?;
+        let open =
+            self.context.open().map_err(|kind| Error::new(kind, "connect").at(endpoint.text()))?;
         let socket = Arc::new(Socket::new(&self.context, open, endpoint, None, name));
         let ends = connect(name, &socket).map_err(|refused| refusal(refused, "connect", endpoint))?;
         Ok((ends, socket))

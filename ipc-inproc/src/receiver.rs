@@ -3,7 +3,9 @@
 use crate::bell::sleep_for;
 use crate::lane::{Inbox, Look};
 use crate::socket::Socket;
-use ipc_core::{Attempt, Boundaries, Capabilities, Error, ErrorKind, Receiver, Result, Step, Wait, Waiter};
+use ipc_core::{
+    Attempt, Boundaries, Capabilities, Error, ErrorKind, Receiver, Result, Step, Wait, Waiter,
+};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;

@@ -67,9 +67,9 @@ impl Socket {
         let name = name_of(&endpoint, "bind")?;
         self.check().map_err(|kind| Error::new(kind, "bind").at(endpoint.text()))?;
         let Some(Owner::Pair(slot)) = &self.owner else {
-            return Err(Error::new(ErrorKind::Busy, "bind")
-                .at(endpoint.text())
-                .with_detail("this pair has been connected; only one that has been bound can be bound again"));
+            return Err(Error::new(ErrorKind::Busy, "bind").at(endpoint.text()).with_detail(
+                "this pair has been connected; only one that has been bound can be bound again",
+            ));
         };
         let bound = self.context.names().bind_pair(name, slot);
         bound.map_err(|refused| refusal(refused, "bind", &endpoint))?;

@@ -23,7 +23,9 @@ fn works(context: &Context, name: &str) {
 #[test]
 fn a_name_has_1_to_256_characters_whatever_they_are() {
     let context = Context::new();
-    for name in ["x", "*", "#1", "my-endpoint", "a?b=c", "a b\n\0", "/etc/passwd", "%41", "inproc://x", "né"] {
+    for name in
+        ["x", "*", "#1", "my-endpoint", "a?b=c", "a b\n\0", "/etc/passwd", "%41", "inproc://x", "né"]
+    {
         works(&context, &format!("inproc://{name}"));
     }
     works(&context, &format!("inproc://{}", "x".repeat(256)));
