@@ -95,8 +95,9 @@ pub(crate) struct Retention {
 impl Retention {
     /// Enough for 2,000 messages of 64 bytes, the default marks: not worth giving back.
     const FLOOR: usize = 256 * 1024;
-    /// How many batches a giant is remembered for.
-    const MEMORY: u32 = 64;
+    /// How many batches a giant is remembered for. Many, as fresh memory is dear: a sender of long messages
+    /// that runs ahead now and then would pay for it with every page, each time.
+    const MEMORY: u32 = 10_000;
     /// Runs are many only where senders take turns message by message.
     const RUNS: usize = 4 * 1024;
 
@@ -165,7 +166,7 @@ mod tests {
         let capacity = batch.bytes.capacity();
         for round in 0..10 * Retention::MEMORY {
             retention.recycle(&mut batch);
-            fill(&mut batch, if round % 50 == 0 { 16 << 20 } else { 64 });
+            fill(&mut batch, if round % (Retention::MEMORY / 2) == 0 { 16 << 20 } else { 64 });
             assert_eq!(batch.bytes.capacity(), capacity);
         }
     }
