@@ -187,9 +187,9 @@ fn errors_say_what_where_and_what_would_be_right() {
              unix, unixgram, unixpacket, tcp, udp, mq, sysvmsg, shm, sysvshm and ipc, which is unix",
         ),
         (
-            "mq://x?color=red",
-            "parse mq://x?color=red: unknown option: color; \
-             mq knows mode, max_message, capacity, waiting, priority",
+            "pipe://stdin?color=red",
+            "parse pipe://stdin?color=red: unknown option: color; \
+             pipe knows framing, max_message, capacity, waiting",
         ),
         (
             "mq://x?priority=40000",

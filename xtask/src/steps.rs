@@ -17,9 +17,8 @@ const STEPS: &[Step] = &[
     step("tidy", "cargo xtask tidy"),
     step("clippy", "cargo clippy --workspace --all-targets --all-features -- -D warnings"),
     step("build", "cargo build --workspace --all-targets --all-features"),
-    step("unit", "cargo test --workspace --all-features --lib --bins"),
-    step("conformance", "cargo test --workspace --all-features --exclude ipc-examples --tests"),
-    step("recipes", "cargo test -p ipc-examples --tests --examples"),
+    step("tests", "cargo test --workspace --all-features --exclude ipc-examples --tests"),
+    step("recipes", "cargo test -p ipc-examples --tests"),
     step("doc-tests", "cargo test --workspace --all-features --doc"),
     Step {
         name: "random-urls",

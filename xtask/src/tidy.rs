@@ -1,10 +1,10 @@
 //! What no compiler checks: the top level is the design's, no transport depends on a transport, every
 //! module opens with its purpose.
 
+use cargo_metadata::MetadataCommand;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const TRANSPORTS: [&str; 6] =
     ["ipc-inproc", "ipc-pipe", "ipc-fifo", "ipc-socket", "ipc-msgq", "ipc-shm"];
@@ -64,28 +64,21 @@ fn top_level(root: &Path, problems: &mut Vec<String>) -> Result<(), String> {
 }
 
 fn dependencies(root: &Path, problems: &mut Vec<String>) -> Result<(), String> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version=1"])
-        .current_dir(root)
-        .output()
-        .map_err(|error| format!("cargo metadata: {error}"))?;
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-        format!("cargo metadata: {error}: {}", String::from_utf8_lossy(&output.stderr))
-    })?;
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
-    let packages = list(&metadata["packages"]);
+    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec();
+    let packages = metadata.map_err(|error| format!("cargo metadata: {error}"))?.packages;
     for transport in TRANSPORTS {
-        if !packages.iter().any(|package| package["name"] == transport) {
+        if !packages.iter().any(|package| package.name == transport) {
             problems.push(format!("{transport} is not a package of the workspace"));
         }
     }
     for package in &packages {
-        let name = text(&package["name"]);
-        for dependency in list(&package["dependencies"]) {
-            let dependency = text(&dependency["name"]);
-            let on_a_transport = TRANSPORTS.contains(&dependency.as_str());
-            if on_a_transport && (name == "ipc-core" || TRANSPORTS.contains(&name.as_str())) {
+        let name = package.name.as_str();
+        if name != "ipc-core" && !TRANSPORTS.contains(&name) {
+            continue;
+        }
+        for dependency in &package.dependencies {
+            if TRANSPORTS.contains(&dependency.name.as_str()) {
+                let dependency = &dependency.name;
                 problems.push(format!("{name} depends on {dependency}: crates here know ipc-core only"));
             }
         }
