@@ -3,11 +3,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+use nix::unistd::{Gid, Uid, setgid, setuid};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -67,12 +66,19 @@ impl Drop for SysvName {
 
 const ROLE: &str = "IPC_MSGQ_TEST_ROLE";
 const ARGUMENT: &str = "IPC_MSGQ_TEST_ARGUMENT";
+const USER: &str = "IPC_MSGQ_TEST_USER";
 const SAID: &str = "said: ";
 
-/// In a second process that was started for this role: its argument.
+/// In a second process that was started for this role: its argument. The process is the user that it was
+/// started as from here on.
 pub fn role(name: &str) -> Option<String> {
     if std::env::var(ROLE).ok()? != name {
         return None;
+    }
+    if let Ok(user) = std::env::var(USER) {
+        let user: u32 = user.parse().unwrap();
+        setgid(Gid::from_raw(user)).unwrap();
+        setuid(Uid::from_raw(user)).unwrap();
     }
     std::env::var(ARGUMENT).ok()
 }
@@ -93,13 +99,12 @@ pub fn wait_for_the_end() {
 pub struct Second {
     child: Child,
     output: BufReader<ChildStdout>,
-    _program: Option<tempfile::TempDir>,
 }
 
 impl Second {
     /// Runs `test` of this binary again, in a role.
     pub fn start(test: &str, role: &str, argument: &str) -> Second {
-        Second::spawn(Command::new(std::env::current_exe().unwrap()), None, test, role, argument)
+        Second::spawn(Command::new(std::env::current_exe().unwrap()), test, role, argument)
     }
 
     /// The same as another user. `None`, with the reason printed, if this is not root.
@@ -108,23 +113,13 @@ impl Second {
             println!("skipped: {test} needs root, to become another user");
             return None;
         }
-        // The build may be in a directory that only root can read.
-        let program = tempfile::tempdir().unwrap();
-        fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let copy: PathBuf = program.path().join("test");
-        fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-        let mut command = Command::new(copy);
-        command.uid(uid).gid(uid).current_dir("/");
-        Some(Second::spawn(command, Some(program), test, role, argument))
+        // It becomes that user itself: the binary may be where only root can read.
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(USER, uid.to_string()).current_dir("/");
+        Some(Second::spawn(command, test, role, argument))
     }
 
-    fn spawn(
-        mut command: Command,
-        program: Option<tempfile::TempDir>,
-        test: &str,
-        role: &str,
-        argument: &str,
-    ) -> Second {
+    fn spawn(mut command: Command, test: &str, role: &str, argument: &str) -> Second {
         let mut child = command
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
@@ -134,7 +129,7 @@ impl Second {
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Second { child, output, _program: program }
+        Second { child, output }
     }
 
     /// The next thing that the second process says; `None` at its end.
