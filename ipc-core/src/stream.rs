@@ -61,6 +61,11 @@ impl<W: Write + AsFd> FramedSender<W> {
         &self.sink
     }
 
+    /// The stream, to change its state; what is written to it here goes between the frames.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.sink
+    }
+
     /// The endpoint, as text.
     pub fn endpoint(&self) -> &Arc<str> {
         &self.endpoint
@@ -219,6 +224,11 @@ impl<R: Read + AsFd> FramedReceiver<R> {
     /// The stream. Bytes that were read ahead are not in it any more.
     pub fn get_ref(&self) -> &R {
         &self.source
+    }
+
+    /// The stream, to change its state; what is read from it here is missing from the messages.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.source
     }
 
     /// The endpoint, as text.

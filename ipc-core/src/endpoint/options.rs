@@ -42,6 +42,8 @@ pub struct Options {
     pub persist: Option<bool>,
     /// `backlog`: how many connections may wait to be accepted.
     pub backlog: Option<u32>,
+    /// `descriptors`: the peer may send descriptors along with messages; not without it.
+    pub descriptors: Option<bool>,
 }
 
 /// A row of the table.
@@ -210,6 +212,16 @@ const TABLE: &[Known] = &[
             Some(())
         },
         write: |options| Some(options.backlog?.to_string()),
+    },
+    Known {
+        name: "descriptors",
+        schemes: &[Scheme::Unix, Scheme::UnixGram, Scheme::UnixPacket],
+        values: "true or false",
+        read: |options, text| {
+            options.descriptors = Some(text.parse().ok()?);
+            Some(())
+        },
+        write: |options| Some(options.descriptors?.to_string()),
     },
 ];
 
