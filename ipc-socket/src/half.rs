@@ -1,0 +1,162 @@
+//! The two halves of a connection, whatever the kind of socket.
+
+use crate::packet::{PacketReceiver, PacketSender};
+use crate::stream::{Basket, Incoming, Shared, Sink, Source};
+use ipc_core::{Endpoint, Error, ErrorKind, FramedReceiver, FramedSender, Framing, Options, Receiver};
+use ipc_core::{Result, Scheme, Sender, Wait};
+use socket2::Socket;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The half of a [`SocketPair`](crate::SocketPair) that sends. Dropping it tells the peer that no more
+/// will come.
+#[derive(Debug)]
+pub struct SocketSender(pub(crate) Sending);
+
+/// The half of a [`SocketPair`](crate::SocketPair) that receives. Dropping it tells the peer of a Unix
+/// socket that nobody will read what it sends; TCP cannot say so.
+#[derive(Debug)]
+pub struct SocketReceiver(pub(crate) Receiving);
+
+#[derive(Debug)]
+pub(crate) enum Sending {
+    Stream(FramedSender<Sink>),
+    Packet(PacketSender),
+}
+
+#[derive(Debug)]
+pub(crate) enum Receiving {
+    /// The basket is there where descriptors are wanted.
+    Stream(FramedReceiver<Source>, Option<Arc<Mutex<Basket>>>),
+    Packet(PacketReceiver),
+}
+
+/// Both halves of a stream.
+pub(crate) fn streams(socket: &Arc<Socket>, endpoint: &Endpoint) -> Result<(SocketSender, SocketReceiver)> {
+    let options = endpoint.options();
+    let basket = (options.descriptors == Some(true)).then(Arc::default);
+    let incoming = match &basket {
+        None => None,
+        Some(basket) => {
+            let incoming = Incoming::new(options.framing.unwrap_or_default(), basket);
+            Some(incoming.ok_or_else(|| {
+                let error = Error::new(ErrorKind::InvalidOption, "open").at(endpoint.text());
+                error.with_detail("descriptors go with the framings length, fixed:N and raw")
+            })?)
+        }
+    };
+    let is_tcp = endpoint.scheme() == Scheme::Tcp;
+    let sink = Sink { shared: Shared::new(socket), outgoing: Vec::new(), is_tcp };
+    let source = Source { shared: Shared::new(socket), incoming };
+    let sender = SocketSender(Sending::Stream(FramedSender::new(sink, endpoint)));
+    let receiver = SocketReceiver(Receiving::Stream(FramedReceiver::new(source, endpoint), basket));
+    Ok((sender, receiver))
+}
+
+/// Both halves of a seqpacket socket.
+pub(crate) fn packets(socket: &Arc<Socket>, endpoint: &Endpoint) -> io::Result<(SocketSender, SocketReceiver)> {
+    let sender = SocketSender(Sending::Packet(PacketSender::new(socket, endpoint)?));
+    let receiver = SocketReceiver(Receiving::Packet(PacketReceiver::new(socket, endpoint)?));
+    Ok((sender, receiver))
+}
+
+impl SocketSender {
+    /// The endpoint, as text.
+    pub fn endpoint(&self) -> &Arc<str> {
+        match &self.0 {
+            Sending::Stream(sender) => sender.endpoint(),
+            Sending::Packet(sender) => sender.endpoint.text(),
+        }
+    }
+
+    pub(crate) fn max_message(&self, options: &Options) -> usize {
+        match &self.0 {
+            Sending::Stream(_) => options.max_message.unwrap_or(Framing::DEFAULT_MAX).min(Framing::MAX),
+            Sending::Packet(sender) => sender.max_message,
+        }
+    }
+
+    pub(crate) fn shared_mut(&mut self) -> &mut Shared {
+        match &mut self.0 {
+            Sending::Stream(sender) => &mut sender.get_mut().shared,
+            Sending::Packet(sender) => &mut sender.shared,
+        }
+    }
+}
+
+impl Sender for SocketSender {
+    fn send_within(&mut self, message: &[u8], wait: Wait) -> Result<()> {
+        match &mut self.0 {
+            Sending::Stream(sender) => sender.send_within(message, wait),
+            Sending::Packet(sender) => sender.send_within(message, wait),
+        }
+    }
+
+    fn send_batch(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize> {
+        match &mut self.0 {
+            Sending::Stream(sender) => sender.send_batch(messages, wait),
+            Sending::Packet(sender) => sender.send_batch(messages, wait),
+        }
+    }
+
+    fn flush(&mut self, wait: Wait) -> Result<()> {
+        match &mut self.0 {
+            Sending::Stream(sender) => sender.flush(wait),
+            Sending::Packet(_) => Ok(()),
+        }
+    }
+}
+
+impl AsFd for SocketSender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Sending::Stream(sender) => sender.as_fd(),
+            Sending::Packet(sender) => sender.shared.as_fd(),
+        }
+    }
+}
+
+impl SocketReceiver {
+    /// The endpoint, as text.
+    pub fn endpoint(&self) -> &Arc<str> {
+        match &self.0 {
+            Receiving::Stream(receiver, _) => receiver.endpoint(),
+            Receiving::Packet(receiver) => receiver.endpoint.text(),
+        }
+    }
+
+    pub(crate) fn shared_mut(&mut self) -> &mut Shared {
+        match &mut self.0 {
+            Receiving::Stream(receiver, _) => &mut receiver.get_mut().shared,
+            Receiving::Packet(receiver) => &mut receiver.shared,
+        }
+    }
+}
+
+impl Receiver for SocketReceiver {
+    fn recv_within(&mut self, wait: Wait) -> Result<&[u8]> {
+        match &mut self.0 {
+            Receiving::Stream(receiver, None) => receiver.recv_within(wait),
+            Receiving::Stream(receiver, Some(basket)) => {
+                let message = receiver.recv_within(wait)?;
+                *basket.lock().unwrap_or_else(PoisonError::into_inner) = Basket::default();
+                Ok(message)
+            }
+            Receiving::Packet(receiver) => {
+                receiver.recv(wait)?;
+                receiver.descriptors.clear();
+                Ok(receiver.last())
+            }
+        }
+    }
+}
+
+impl AsFd for SocketReceiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Receiving::Stream(receiver, _) => receiver.as_fd(),
+            Receiving::Packet(receiver) => receiver.shared.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A stream socket as two streams of bytes, one to read and one to write, that never block and leave the
+//! socket's flags alone.
+//!
+//! Descriptors travel with the first byte of a message's frame. A read that reaches such a byte brings
+//! them, and the kernel does not say which of the bytes it was. So where descriptors are wanted, no read
+//! goes beyond the end of the frame in hand: whatever comes with it is that message's. It costs a second
+//! call a message (one for the length, one for the rest), and is not done where they are not wanted.
+
+use crate::control::Control;
+use crate::sys;
+use ipc_core::Framing;
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
+use socket2::Socket;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// For every call that sends: do not block, and do not kill the process where the peer is gone.
+pub(crate) const SEND: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
+
+/// A socket that two halves share, or one of them.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) socket: Arc<Socket>,
+    /// What to shut down when this half is dropped: nothing, as long as both are in one hand.
+    pub(crate) at_drop: Option<Shutdown>,
+}
+
+impl Shared {
+    pub(crate) fn new(socket: &Arc<Socket>) -> Self {
+        Shared { socket: Arc::clone(socket), at_drop: None }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(how) = self.at_drop {
+            // Fails only if the peer is gone, who then need not be told.
+            let _ = self.socket.shutdown(how);
+        }
+    }
+}
+
+impl AsFd for Shared {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The end to read from.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) shared: Shared,
+    /// Where descriptors are wanted.
+    pub(crate) incoming: Option<Incoming>,
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.incoming {
+            None => Ok(recv(self.shared.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?),
+            Some(incoming) => incoming.read(&self.shared.socket, buffer),
+        }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.as_fd()
+    }
+}
+
+/// The descriptors that have come with the message in hand, and where in its frame we are.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    place: Place,
+    control: Control,
+    basket: Arc<Mutex<Basket>>,
+}
+
+/// Where the descriptors wait for their message to be whole. The receiver holds it, too.
+#[derive(Debug, Default)]
+pub(crate) struct Basket {
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// Not all could be installed.
+    pub(crate) lost: bool,
+}
+
+impl Incoming {
+    /// `None` if messages of this framing end where only reading byte by byte would tell.
+    pub(crate) fn new(framing: Framing, basket: &Arc<Mutex<Basket>>) -> Option<Self> {
+        let place = match framing {
+            Framing::Length => Place::Head([0; 4], 0),
+            Framing::Fixed(size) => Place::Fixed { left: size as usize, size: size as usize },
+            Framing::Raw => Place::Anywhere,
+            _ => return None,
+        };
+        let control = Control::unix(false, true);
+        Some(Incoming { place, control, basket: Arc::clone(basket) })
+    }
+
+    fn read(&mut self, socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = buffer.len().min(self.place.left());
+        let buffer = buffer.get_mut(..size).unwrap_or_default();
+        let flags = MsgFlags::empty();
+        let mut basket = self.basket.lock().unwrap_or_else(PoisonError::into_inner);
+        let Basket { descriptors, lost } = &mut *basket;
+        let arrived = sys::receive::<()>(socket.as_fd(), buffer, &mut self.control, descriptors, flags)?;
+        *lost |= arrived.descriptors_lost;
+        self.place.advance(buffer.get(..arrived.size).unwrap_or_default());
+        Ok(arrived.size)
+    }
+}
+
+/// A place within a frame.
+#[derive(Debug)]
+enum Place {
+    /// In the four bytes of length; so many of them have come.
+    Head([u8; 4], usize),
+    /// In a message with a length before it.
+    Body { left: usize },
+    /// In a message of fixed size.
+    Fixed { left: usize, size: usize },
+    /// There are no frames.
+    Anywhere,
+}
+
+impl Place {
+    /// How many bytes may be read without going beyond the end of the frame, or of its head.
+    fn left(&self) -> usize {
+        match self {
+            Place::Head(head, have) => head.len().saturating_sub(*have),
+            Place::Body { left } | Place::Fixed { left, .. } => *left,
+            Place::Anywhere => usize::MAX,
+        }
+    }
+
+    fn advance(&mut self, bytes: &[u8]) {
+        match self {
+            Place::Head(head, have) => {
+                for (slot, byte) in head.iter_mut().skip(*have).zip(bytes) {
+                    *slot = *byte;
+                }
+                *have += bytes.len();
+                if *have >= head.len() {
+                    *self = match u32::from_le_bytes(*head) as usize {
+                        0 => Place::Head([0; 4], 0),
+                        left => Place::Body { left },
+                    };
+                }
+            }
+            Place::Body { left } => {
+                *left = left.saturating_sub(bytes.len());
+                if *left == 0 {
+                    *self = Place::Head([0; 4], 0);
+                }
+            }
+            Place::Fixed { left, size } => {
+                *left = left.saturating_sub(bytes.len());
+                if *left == 0 {
+                    *left = *size;
+                }
+            }
+            Place::Anywhere => {}
+        }
+    }
+}
+
+/// The end to write to.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    pub(crate) shared: Shared,
+    /// The numbers of the descriptors that go with the next byte. Whoever puts them here keeps the
+    /// descriptors open, and takes back what is left when the call is over.
+    pub(crate) outgoing: Vec<RawFd>,
+    /// TCP carries none.
+    pub(crate) is_tcp: bool,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.outgoing.is_empty() {
+            return Ok(send(self.shared.socket.as_raw_fd(), bytes, SEND)?);
+        }
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let fd = self.shared.socket.as_raw_fd();
+        if self.outgoing.is_empty() {
+            return Ok(sendmsg::<()>(fd, slices, &[], SEND, None)?);
+        }
+        let rights = [ControlMessage::ScmRights(&self.outgoing)];
+        let count = sendmsg::<()>(fd, slices, &rights, SEND, None)?;
+        if count > 0 {
+            self.outgoing.clear();
+        }
+        Ok(count)
+    }
+
+    /// Nothing is held back here.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Sink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.as_fd()
+    }
+}
