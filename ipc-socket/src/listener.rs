@@ -12,7 +12,7 @@ use socket2::{SockAddr, Socket};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A bound and listening TCP, Unix stream or Unix seqpacket socket.
@@ -42,6 +42,8 @@ pub struct Listener {
     endpoint: Endpoint,
     waiter: Waiter,
     turned_away: AtomicU64,
+    /// A Unix socket that is shut down would have an accept come again for ever.
+    closed: AtomicBool,
 }
 
 impl Listener {
@@ -136,7 +138,8 @@ impl Listener {
     fn new(socket: Socket, name: Option<Name>, endpoint: Endpoint) -> Result<Self> {
         let endpoint = address::with_bound_port(endpoint, &socket)?;
         let waiter = Waiter::new(Waiting::Block);
-        Ok(Listener { _name: name, socket, endpoint, waiter, turned_away: AtomicU64::new(0) })
+        let (turned_away, closed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Listener { _name: name, socket, endpoint, waiter, turned_away, closed })
     }
 
     /// The endpoint that is bound, with the port that was chosen where any was asked for. It can be
@@ -188,6 +191,9 @@ impl Listener {
         relief: &mut Option<Duration>,
     ) -> Result<SocketPair> {
         loop {
+            if self.closed.load(Ordering::Acquire) {
+                return Err(Error::new(ErrorKind::Terminated, "accept"));
+            }
             let error = match self.socket.accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) {
                 Ok((socket, address)) => match self.welcome(socket, &address)? {
                     Some(pair) => return Ok(pair),
@@ -209,9 +215,9 @@ impl Listener {
                         None => return Err(no_descriptor(error)),
                     }
                 }
+                // Shut down, perhaps by another process that shares the socket.
                 Some(libc::EINVAL) => {
-                    let error = Error::from_io(error, "accept").with_kind(ErrorKind::Terminated);
-                    return Err(error.with_detail("the listener was shut down"));
+                    return Err(Error::from_io(error, "accept").with_kind(ErrorKind::Terminated));
                 }
                 // What happened to a client before it was accepted; see accept(2).
                 Some(
@@ -253,6 +259,7 @@ impl Listener {
     /// Accepts no more: every accept that waits, now or later, in any thread, ends with
     /// [`Terminated`](ErrorKind::Terminated). Clients that wait to be accepted are disconnected.
     pub fn shutdown(&self) {
+        self.closed.store(true, Ordering::Release);
         // Fails only if it has been done before.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
