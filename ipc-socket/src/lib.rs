@@ -4,11 +4,14 @@ mod address;
 mod connect;
 mod control;
 mod credentials;
+mod datagram;
+mod datagram_half;
 mod half;
 mod listener;
 mod name;
 mod packet;
 mod pair;
+mod peer;
 mod ready;
 mod rights;
 mod stream;
@@ -16,9 +19,12 @@ mod stream;
 mod sys;
 
 pub use credentials::Credentials;
+pub use datagram::Datagram;
+pub use datagram_half::{DatagramReceiver, DatagramSender};
 pub use half::{SocketReceiver, SocketSender};
 pub use listener::Listener;
 pub use pair::SocketPair;
+pub use peer::Peer;
 
 pub use ipc_core::{
     Boundaries, Capabilities, Endpoint, Error, ErrorKind, Framing, Pair, Receiver, Result, Scheme, Sender,
@@ -39,3 +45,17 @@ pub const UNIX_PACKET: Capabilities = Capabilities::new(Boundaries::Kernel)
     .max_message(212_992 - 32)
     .bidirectional()
     .pollable();
+
+/// What a Unix datagram socket can do, with the kernel's usual send buffer of 212,992 bytes. That the
+/// receiver is gone is noticed by whoever sends, and by nobody else.
+pub const UNIX_DATAGRAM: Capabilities = UNIX_PACKET.several_senders().ignores_disconnect();
+
+/// What UDP can do.
+pub const UDP: Capabilities = Capabilities::new(Boundaries::Kernel)
+    .max_message(datagram::UDP_MAX)
+    .unreliable()
+    .ignores_disconnect()
+    .bidirectional()
+    .several_senders()
+    .pollable()
+    .crosses_machines();

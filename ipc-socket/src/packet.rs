@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::ready::{Room, when_readable, when_writable};
 use crate::stream::{SEND, Shared};
 use crate::sys::{self, Arrived};
-use ipc_core::{Endpoint, Error, ErrorKind, Result, Sender, Wait, Waiter};
+use ipc_core::{Endpoint, Error, ErrorKind, Result, Scheme, Sender, Wait, Waiter};
 use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg};
 use socket2::Socket;
 use std::io::{self, IoSlice};
@@ -50,6 +50,7 @@ pub(crate) fn check_size(length: usize, max: usize, endpoint: &Endpoint) -> Resu
     }
     let (name, remedy) = match endpoint.options().max_message {
         Some(asked) if asked <= max => ("max_message", "the option max_message raises it"),
+        _ if endpoint.scheme() == Scheme::Udp => ("UDP's longest datagram", "send it in parts, or over TCP"),
         _ => (
             "SO_SNDBUF less 32",
             "the option capacity raises it, up to twice the sysctl net.core.wmem_max",

@@ -1,0 +1,210 @@
+//! Who the peer of a Unix socket is, and the descriptors it sends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{abstract_endpoint, is_root, role, start, start_with, unique};
+use ipc_socket::{Datagram, ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::time::Duration;
+
+fn meet(scheme: &str, options: &str) -> (SocketPair, SocketPair) {
+    let name = abstract_endpoint(scheme);
+    let listener = Listener::bind(format!("{name}{options}")).unwrap();
+    let client = SocketPair::connect(&name).unwrap();
+    (client, listener.accept().unwrap())
+}
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn the_peer_of_a_unix_socket_is_known() {
+    for scheme in ["unix", "unixpacket"] {
+        let (client, server) = meet(scheme, "");
+        for end in [&client, &server] {
+            let peer = end.peer_credentials().unwrap();
+            assert_eq!(peer.uid(), nix::unistd::getuid().as_raw());
+            assert_eq!(peer.gid(), nix::unistd::getgid().as_raw());
+            assert_eq!(peer.pid(), Some(std::process::id()));
+            match end.peer_pidfd() {
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+            }
+        }
+    }
+    let listener = Listener::bind("tcp://127.0.0.1:0").unwrap();
+    let client = SocketPair::connect(listener.endpoint()).unwrap();
+    assert_eq!(client.peer_credentials().unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_client_of_the_wrong_user_is_turned_away_and_the_next_is_served() {
+    if let Some(name) = role() {
+        let mut pair = SocketPair::connect(name).unwrap();
+        eprintln!("got {:?}", pair.recv().unwrap_err().kind());
+        return;
+    }
+    if !is_root() {
+        return;
+    }
+    let name = abstract_endpoint("unix");
+    let listener = Listener::bind(format!("{name}?uid=0")).unwrap();
+    let test = "a_client_of_the_wrong_user_is_turned_away_and_the_next_is_served";
+    // The binary may lie where another user cannot go, so a copy is run.
+    let copy = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir();
+    let copy = copy.unwrap();
+    let program = copy.path().join("test");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut stranger = std::process::Command::new(&program)
+        .args(["--exact", test, "--nocapture"])
+        .env("IPC_SOCKET_TEST_ROLE", &name)
+        .uid(1000)
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(listener.accept_timeout(Duration::from_millis(500)).unwrap_err().kind(), ErrorKind::TimedOut);
+    let mut said = String::new();
+    stranger.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    stranger.wait().unwrap();
+    assert!(said.contains("got Disconnected"), "{said}");
+    assert_eq!(listener.turned_away(), 1);
+    SocketPair::connect(&name).unwrap();
+    listener.accept().unwrap();
+}
+
+#[test]
+fn a_listener_of_the_wrong_user_is_refused() {
+    let name = unique("squatter");
+    let _listener = Listener::bind(format!("unix://@{name}")).unwrap();
+    let wrong = nix::unistd::getuid().as_raw() + 1;
+    let error = SocketPair::connect(format!("unix://@{name}?uid={wrong}")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongOwner);
+}
+
+#[test]
+fn descriptors_come_with_their_own_message() {
+    for scheme in ["unix", "unixpacket"] {
+        let (mut client, mut server) = meet(scheme, "?descriptors=true");
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        client.send(b"plain").unwrap();
+        client.send_with_fds(b"two", &[writer.as_fd(), writer.as_fd()], Wait::Forever).unwrap();
+        client.send(b"plain").unwrap();
+        client.send_with_fds(b"", &[writer.as_fd()], Wait::Forever).unwrap();
+        client.send_with_fds(&vec![1; 100_000], &[writer.as_fd()], Wait::Forever).unwrap();
+        drop(writer);
+        let mut count = |message: &[u8]| {
+            let (got, descriptors) = server.recv_with_fds(Wait::Forever).unwrap();
+            assert_eq!(got, message);
+            for descriptor in &descriptors {
+                std::fs::File::from(descriptor.try_clone().unwrap()).write_all(b".").unwrap();
+            }
+            descriptors.len()
+        };
+        assert_eq!(count(b"plain"), 0);
+        assert_eq!(count(b"two"), 2);
+        assert_eq!(count(b"plain"), 0);
+        assert_eq!(count(b""), 1);
+        assert_eq!(count(&[1; 100_000]), 1);
+        // All that were opened have been closed: the pipe ends.
+        let mut dots = String::new();
+        reader.read_to_string(&mut dots).unwrap();
+        assert_eq!(dots, "....");
+    }
+}
+
+#[test]
+fn descriptors_come_with_datagrams() {
+    let name = abstract_endpoint("unixgram");
+    let server = Datagram::bind(format!("{name}?descriptors=true")).unwrap();
+    let (_, mut receiver) = server.split();
+    let (mut sender, _) = Datagram::connect(&name).unwrap().split();
+    let (reader, writer) = std::io::pipe().unwrap();
+    sender.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever).unwrap();
+    drop(writer);
+    let (message, peer, descriptors) = receiver.recv_with_fds(Wait::Forever).unwrap();
+    assert_eq!((message, descriptors.len()), (&b"x"[..], 1));
+    assert!(peer.can_be_answered());
+    drop(descriptors);
+    assert_eq!(std::io::read_to_string(reader).unwrap(), "");
+}
+
+#[test]
+fn descriptors_nobody_asked_for_are_never_opened() {
+    if role().is_some() {
+        // In a process of its own, so that nobody else opens or closes any meanwhile.
+        for scheme in ["unix", "unixpacket"] {
+            for options in ["", "?descriptors=true"] {
+                let (mut client, mut server) = meet(scheme, options);
+                let (reader, writer) = std::io::pipe().unwrap();
+                let before = open_descriptors();
+                match client.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever) {
+                    Ok(()) => {}
+                    Err(error) => {
+                        assert_eq!((error.kind(), options), (ErrorKind::PermissionDenied, ""));
+                        client.send(b"x").unwrap();
+                    }
+                }
+                assert_eq!(server.recv().unwrap(), b"x");
+                assert_eq!(open_descriptors(), before);
+                drop(writer);
+                assert_eq!(std::io::read_to_string(reader).unwrap(), "");
+                let unasked = server.recv_with_fds(Wait::Never).unwrap_err().kind();
+                let expected = if options.is_empty() { ErrorKind::Unsupported } else { ErrorKind::WouldBlock };
+                assert_eq!(unasked, expected);
+            }
+        }
+        return;
+    }
+    start("descriptors_nobody_asked_for_are_never_opened", "count").succeeds();
+}
+
+#[test]
+fn descriptors_that_cannot_be_opened_are_reported_and_none_leaks() {
+    if role().is_some() {
+        for scheme in ["unix", "unixpacket"] {
+            let (mut client, mut server) = meet(scheme, "?descriptors=true");
+            let (_reader, writer) = std::io::pipe().unwrap();
+            let many = [writer.as_fd(); 50];
+            client.send_with_fds(b"x", &many, Wait::Forever).unwrap();
+            client.send(b"next").unwrap();
+            let before = open_descriptors();
+            let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, before as u64 + 10, hard).unwrap();
+            let error = server.recv_with_fds(Wait::Forever).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+            assert_eq!(error.limit().unwrap().name, "RLIMIT_NOFILE");
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+            assert_eq!(open_descriptors(), before);
+            assert_eq!(server.recv().unwrap(), b"next");
+        }
+        return;
+    }
+    start_with("descriptors_that_cannot_be_opened_are_reported_and_none_leaks", "limit", |_| {}).succeeds();
+}
+
+#[test]
+fn more_descriptors_than_a_message_carries_are_refused() {
+    let (mut client, mut server) = meet("unix", "?descriptors=true");
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let error = client.send_with_fds(b"x", &[writer.as_fd(); 254], Wait::Forever).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    client.send_with_fds(b"x", &[writer.as_fd(); 253], Wait::Forever).unwrap();
+    assert_eq!(server.recv_with_fds(Wait::Forever).unwrap().1.len(), 253);
+}
+
+#[test]
+fn received_descriptors_are_close_on_exec() {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    let (mut client, mut server) = meet("unix", "?descriptors=true");
+    let (_reader, writer) = std::io::pipe().unwrap();
+    client.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever).unwrap();
+    let (_, descriptors): (_, Vec<OwnedFd>) = server.recv_with_fds(Wait::Forever).unwrap();
+    let flags = fcntl(&descriptors[0], FcntlArg::F_GETFD).unwrap();
+    assert!(FdFlag::from_bits_truncate(flags).contains(FdFlag::FD_CLOEXEC));
+}
