@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod call;
 mod capabilities;
 mod channel;
 #[cfg(feature = "conformance")]
@@ -13,6 +14,7 @@ mod sigpipe;
 mod stream;
 pub mod wait;
 
+pub use call::{Caller, Server, Ticket};
 pub use capabilities::{Boundaries, Capabilities};
 pub use channel::{Pair, Receiver, Sender};
 pub use deframer::Deframer;
