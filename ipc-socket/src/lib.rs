@@ -14,6 +14,7 @@ mod pair;
 mod peer;
 mod ready;
 mod rights;
+mod serve;
 mod stream;
 #[allow(unsafe_code)]
 mod sys;
@@ -27,8 +28,8 @@ pub use pair::SocketPair;
 pub use peer::Peer;
 
 pub use ipc_core::{
-    Boundaries, Capabilities, Endpoint, Error, ErrorKind, Framing, Pair, Receiver, Result, Scheme, Sender,
-    ToEndpoint, Wait,
+    Boundaries, Caller, Capabilities, Endpoint, Error, ErrorKind, Framing, Pair, Receiver, Result, Scheme,
+    Sender, Server, Ticket, ToEndpoint, Wait,
 };
 
 /// What a TCP connection can do, unless the framing is `raw`.

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use ipc_core::conformance::{End, Fixture, Opened, Place};
-use ipc_core::{Capabilities, Endpoint, Result, Scheme};
-use ipc_socket::{Listener, SocketPair, TCP, UNIX, UNIX_PACKET};
+use ipc_core::{Capabilities, Endpoint, Error, ErrorKind, Receiver, Result, Scheme, Sender};
+use ipc_socket::{Datagram, Listener, Peer, SocketPair, TCP, UDP, UNIX, UNIX_DATAGRAM, UNIX_PACKET};
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -66,6 +66,77 @@ impl Fixture for Connected {
     fn bind(&self, place: &str) -> Option<Result<Box<dyn Any + Send>>> {
         Some(Endpoint::parse(place).and_then(Listener::bind).map(|held| Box::new(held) as Box<dyn Any + Send>))
     }
+}
+
+/// Whoever binds hears everybody. Ends of a pair greet each other, so that the bound one knows whom to send
+/// to.
+struct Unconnected(Scheme);
+
+impl Unconnected {
+    fn connect(&self, place: &str, timeout: Duration) -> Result<Datagram> {
+        if self.0 == Scheme::Udp {
+            await_port(&Endpoint::parse(place)?, timeout)?;
+        }
+        Datagram::connect_timeout(place, timeout)
+    }
+}
+
+impl Fixture for Unconnected {
+    fn capabilities(&self) -> Capabilities {
+        if self.0 == Scheme::Udp { UDP } else { UNIX_DATAGRAM }
+    }
+
+    fn place(&self) -> Place {
+        place(self.0)
+    }
+
+    fn open(&self, end: End, place: &str) -> Result<Opened> {
+        Ok(match end {
+            End::Receiver => Opened::Receiver(Box::new(Datagram::bind(place)?.split().1)),
+            End::Sender => Opened::Sender(Box::new(self.connect(place, PATIENCE)?.split().0)),
+            End::Binder => {
+                let mut pair = Datagram::bind(place)?;
+                pair.recv_timeout(PATIENCE)?;
+                pair.send(b"welcome")?;
+                Opened::Pair(Box::new(pair))
+            }
+            End::Connector => {
+                let mut pair = self.connect(place, PATIENCE)?;
+                pair.send(b"here I am")?;
+                pair.recv_timeout(PATIENCE)?;
+                Opened::Pair(Box::new(pair))
+            }
+        })
+    }
+
+    fn bind(&self, place: &str) -> Option<Result<Box<dyn Any + Send>>> {
+        Some(Datagram::bind(place).map(|held| Box::new(held) as Box<dyn Any + Send>))
+    }
+}
+
+/// Waits until somebody has bound a UDP port, of which the kernel tells in a table only.
+fn await_port(endpoint: &Endpoint, timeout: Duration) -> Result<()> {
+    let Some(std::net::SocketAddr::V4(address)) = Peer::at(endpoint)?.socket_addr() else {
+        panic!("a place has an IPv4 address");
+    };
+    let host = u32::from_ne_bytes(address.ip().octets());
+    let entry = format!(" {host:08X}:{:04X} ", address.port());
+    let deadline = Instant::now() + timeout;
+    while !std::fs::read_to_string("/proc/net/udp").unwrap().contains(&entry) {
+        if Instant::now() > deadline {
+            return Err(Error::new(ErrorKind::TimedOut, "connect").at(endpoint.text()));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+mod unixgram {
+    ipc_core::conformance_tests!(super::Unconnected(ipc_core::Scheme::UnixGram));
+}
+
+mod udp {
+    ipc_core::conformance_tests!(super::Unconnected(ipc_core::Scheme::Udp));
 }
 
 mod tcp {
