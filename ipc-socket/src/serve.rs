@@ -17,15 +17,12 @@ impl Listener {
     /// let listener = Listener::bind("tcp://127.0.0.1:0")?;
     /// std::thread::scope(|scope| {
     ///     scope.spawn(|| listener.serve(|request| request.to_ascii_uppercase()));
-    ///
     ///     let mut caller = Caller::new(SocketPair::connect(listener.endpoint())?);
     ///     assert_eq!(caller.call(b"louder", Wait::Forever)?, b"LOUDER");
-    ///     drop(caller);
-    ///
     ///     listener.shutdown();
-    ///     Ok(())
-    /// })
-    /// # .map_err(|error: ipc_socket::Error| error)
+    ///     Ok::<(), ipc_socket::Error>(())
+    /// })?;
+    /// # Ok::<(), ipc_socket::Error>(())
     /// ```
     ///
     /// # Errors
