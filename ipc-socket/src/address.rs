@@ -74,7 +74,12 @@ pub(crate) fn type_of(scheme: Scheme) -> Type {
 }
 
 /// Whether a socket that came from elsewhere is what `endpoint`'s scheme says, and is listening or not.
-pub(crate) fn check(socket: &Socket, endpoint: &Endpoint, listening: bool, operation: &'static str) -> Result<()> {
+pub(crate) fn check(
+    socket: &Socket,
+    endpoint: &Endpoint,
+    listening: bool,
+    operation: &'static str,
+) -> Result<()> {
     let wrong = |detail: String| {
         let error = Error::new(ErrorKind::WrongType, operation).at(endpoint.text());
         Err(error.with_detail(detail))

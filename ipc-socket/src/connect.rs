@@ -157,9 +157,9 @@ fn tell(error: io::Error, endpoint: &Endpoint) -> Error {
             },
             _ => plain,
         },
-        Some(libc::EPROTOTYPE) => plain
-            .with_kind(ErrorKind::WrongType)
-            .with_detail("there is a socket of another type; the types are unix, unixgram and unixpacket"),
+        Some(libc::EPROTOTYPE) => plain.with_kind(ErrorKind::WrongType).with_detail(
+            "there is a socket of another type; the types are unix, unixgram and unixpacket",
+        ),
         Some(libc::ENOTSOCK | libc::ENOTDIR) => plain.with_kind(ErrorKind::WrongType),
         Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => {
             plain.with_kind(ErrorKind::NoPeer).with_detail("there is no way to that host")

@@ -33,11 +33,6 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Room for nothing.
-    pub(crate) fn none() -> Self {
-        Control { buffer: Vec::new() }
-    }
-
     /// Room for the sender's credentials, and for descriptors if they are wanted.
     pub(crate) fn unix(credentials: bool, descriptors: bool) -> Self {
         let mut size = 0;
@@ -133,6 +128,6 @@ mod tests {
             buffer.resize(64, 1);
             assert_eq!(Control { buffer }.find(SCM_RIGHTS), None);
         }
-        assert_eq!(Control::none().find(SCM_RIGHTS), None);
+        assert_eq!(Control { buffer: Vec::new() }.find(SCM_RIGHTS), None);
     }
 }

@@ -12,7 +12,9 @@ use crate::packet::size_buffers;
 use crate::pair::allow_descriptors;
 use crate::peer::Peer;
 use crate::{DatagramReceiver, DatagramSender, UDP, UNIX_DATAGRAM};
-use ipc_core::{Address, Capabilities, Endpoint, Error, ErrorKind, Pair, Receiver, Result, Scheme, Sender};
+use ipc_core::{
+    Address, Capabilities, Endpoint, Error, ErrorKind, Pair, Receiver, Result, Scheme, Sender,
+};
 use ipc_core::{ToEndpoint, Wait};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{SockAddr, Socket};
@@ -163,14 +165,12 @@ impl Datagram {
 
     fn new(socket: Socket, name: Option<Name>, endpoint: Endpoint, connected: bool) -> Result<Self> {
         let failed = |error: io::Error| Error::from_io(error, "open");
-        let endpoint =
-            if connected { endpoint } else { address::with_bound_port(endpoint, &socket)? };
+        let endpoint = if connected { endpoint } else { address::with_bound_port(endpoint, &socket)? };
         let options = endpoint.options();
-        let max_message = prepare(&socket, &endpoint).map_err(|error| failed(error).at(endpoint.text()))?;
+        let max_message =
+            prepare(&socket, &endpoint).map_err(|error| failed(error).at(endpoint.text()))?;
         if let Some(capacity) = options.capacity {
-            socket
-                .set_recv_buffer_size(capacity)
-                .map_err(|error| failed(error).at(endpoint.text()))?;
+            socket.set_recv_buffer_size(capacity).map_err(|error| failed(error).at(endpoint.text()))?;
         }
         let shared = Arc::new(Shared {
             _name: name,

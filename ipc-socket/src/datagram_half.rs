@@ -47,7 +47,8 @@ impl DatagramSender {
             }
             when_writable(socket.as_fd(), Room::Sought, &mut self.waiter, wait, || {
                 unless_refused_before(endpoint.scheme(), || {
-                    peer.send(fd, message, SEND).unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+                    peer.send(fd, message, SEND)
+                        .unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
                 })
             })
         });
@@ -114,7 +115,10 @@ impl AsFd for DatagramSender {
 
 /// Over UDP, `ECONNREFUSED` is about a datagram before this one, of which the other machine has said that
 /// nobody was there; this one has not been sent, so it is, then. See udp(7).
-fn unless_refused_before(scheme: Scheme, mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn unless_refused_before(
+    scheme: Scheme,
+    mut send: impl FnMut() -> io::Result<usize>,
+) -> io::Result<usize> {
     const TRIES: usize = 8;
     let mut result = send();
     for _ in 0..TRIES {
@@ -163,9 +167,10 @@ impl DatagramReceiver {
                 let size = options.max_message.unwrap_or(Self::UDP_BUFFER).min(Self::UDP_BUFFER);
                 (vec![0; size], Control::drops())
             }
-            _ => {
-                (receive_buffer(&shared.endpoint), Control::unix(true, options.descriptors == Some(true)))
-            }
+            _ => (
+                receive_buffer(&shared.endpoint),
+                Control::unix(true, options.descriptors == Some(true)),
+            ),
         };
         DatagramReceiver { shared: Arc::clone(shared), waiter, buffer, control, descriptors: Vec::new() }
     }
@@ -246,7 +251,8 @@ impl DatagramReceiver {
 
     fn receive<A: nix::sys::socket::SockaddrLike>(&mut self, wait: Wait) -> Result<Arrived<A>> {
         let fd = self.shared.socket.as_fd();
-        let (buffer, control, descriptors) = (&mut self.buffer, &mut self.control, &mut self.descriptors);
+        let (buffer, control, descriptors) =
+            (&mut self.buffer, &mut self.control, &mut self.descriptors);
         descriptors.clear();
         when_readable(fd, &mut self.waiter, wait, || {
             sys::receive(fd, buffer, control, descriptors, MsgFlags::MSG_TRUNC)

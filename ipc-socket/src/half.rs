@@ -33,7 +33,10 @@ pub(crate) enum Receiving {
 }
 
 /// Both halves of a stream.
-pub(crate) fn streams(socket: &Arc<Socket>, endpoint: &Endpoint) -> Result<(SocketSender, SocketReceiver)> {
+pub(crate) fn streams(
+    socket: &Arc<Socket>,
+    endpoint: &Endpoint,
+) -> Result<(SocketSender, SocketReceiver)> {
     let options = endpoint.options();
     let basket = (options.descriptors == Some(true)).then(Arc::default);
     let incoming = match &basket {
@@ -55,7 +58,10 @@ pub(crate) fn streams(socket: &Arc<Socket>, endpoint: &Endpoint) -> Result<(Sock
 }
 
 /// Both halves of a seqpacket socket.
-pub(crate) fn packets(socket: &Arc<Socket>, endpoint: &Endpoint) -> io::Result<(SocketSender, SocketReceiver)> {
+pub(crate) fn packets(
+    socket: &Arc<Socket>,
+    endpoint: &Endpoint,
+) -> io::Result<(SocketSender, SocketReceiver)> {
     let sender = SocketSender(Sending::Packet(PacketSender::new(socket, endpoint)?));
     let receiver = SocketReceiver(Receiving::Packet(PacketReceiver::new(socket, endpoint)?));
     Ok((sender, receiver))

@@ -28,24 +28,20 @@ pub use pair::SocketPair;
 pub use peer::Peer;
 
 pub use ipc_core::{
-    Boundaries, Caller, Capabilities, Endpoint, Error, ErrorKind, Framing, Pair, Receiver, Result, Scheme,
-    Sender, Server, Ticket, ToEndpoint, Wait,
+    Boundaries, Caller, Capabilities, Endpoint, Error, ErrorKind, Framing, Pair, Receiver, Result,
+    Scheme, Sender, Server, Ticket, ToEndpoint, Wait,
 };
 
 /// What a TCP connection can do, unless the framing is `raw`.
 pub const TCP: Capabilities = UNIX.crosses_machines();
 
 /// What a Unix stream can do, unless the framing is `raw`.
-pub const UNIX: Capabilities = Capabilities::new(Boundaries::Framing)
-    .max_message(Framing::DEFAULT_MAX)
-    .bidirectional()
-    .pollable();
+pub const UNIX: Capabilities =
+    Capabilities::new(Boundaries::Framing).max_message(Framing::DEFAULT_MAX).bidirectional().pollable();
 
 /// What a Unix seqpacket connection can do, with the kernel's usual send buffer of 212,992 bytes.
-pub const UNIX_PACKET: Capabilities = Capabilities::new(Boundaries::Kernel)
-    .max_message(212_992 - 32)
-    .bidirectional()
-    .pollable();
+pub const UNIX_PACKET: Capabilities =
+    Capabilities::new(Boundaries::Kernel).max_message(212_992 - 32).bidirectional().pollable();
 
 /// What a Unix datagram socket can do, with the kernel's usual send buffer of 212,992 bytes. That the
 /// receiver is gone is noticed by whoever sends, and by nobody else.

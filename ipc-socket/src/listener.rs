@@ -130,7 +130,8 @@ impl Listener {
                 None
             }
         };
-        let backlog = options.backlog.map_or(Self::BACKLOG, |most| i32::try_from(most).unwrap_or(i32::MAX));
+        let backlog =
+            options.backlog.map_or(Self::BACKLOG, |most| i32::try_from(most).unwrap_or(i32::MAX));
         socket.listen(backlog).map_err(failed)?;
         Ok((socket, name))
     }
@@ -209,7 +210,8 @@ impl Listener {
                     Err(kind) => return Err(Error::new(kind, "accept")),
                 },
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                    let pause = relief.take().map(|most| wait.remaining().map_or(most, |left| left.min(most)));
+                    let pause =
+                        relief.take().map(|most| wait.remaining().map_or(most, |left| left.min(most)));
                     match pause.filter(|pause| !pause.is_zero()) {
                         Some(pause) => std::thread::sleep(pause),
                         None => return Err(no_descriptor(error)),

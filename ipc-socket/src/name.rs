@@ -64,7 +64,8 @@ impl Name {
         };
         if made.permissions().mode() & 0o777 != mode {
             let follow = FchmodatFlags::NoFollowSymlink;
-            fchmodat(nix::fcntl::AT_FDCWD, path, permissions, follow).map_err(|errno| failed(errno.into()))?;
+            fchmodat(nix::fcntl::AT_FDCWD, path, permissions, follow)
+                .map_err(|errno| failed(errno.into()))?;
         }
         Ok(name)
     }

@@ -29,7 +29,8 @@ const OVERHEAD: usize = 32;
 /// Makes the send buffer as large as the options ask for, and says what the longest message is then.
 pub(crate) fn size_buffers(socket: &Socket, endpoint: &Endpoint) -> io::Result<usize> {
     let options = endpoint.options();
-    let wanted = options.capacity.into_iter().chain(options.max_message.map(|max| max.min(LARGEST) + OVERHEAD));
+    let wanted =
+        options.capacity.into_iter().chain(options.max_message.map(|max| max.min(LARGEST) + OVERHEAD));
     let now = socket.send_buffer_size()?;
     if let Some(wanted) = wanted.max().filter(|wanted| options.capacity.is_some() || *wanted > now) {
         socket.set_send_buffer_size(wanted)?;
@@ -50,7 +51,9 @@ pub(crate) fn check_size(length: usize, max: usize, endpoint: &Endpoint) -> Resu
     }
     let (name, remedy) = match endpoint.options().max_message {
         Some(asked) if asked <= max => ("max_message", "the option max_message raises it"),
-        _ if endpoint.scheme() == Scheme::Udp => ("UDP's longest datagram", "send it in parts, or over TCP"),
+        _ if endpoint.scheme() == Scheme::Udp => {
+            ("UDP's longest datagram", "send it in parts, or over TCP")
+        }
         _ => (
             "SO_SNDBUF less 32",
             "the option capacity raises it, up to twice the sysctl net.core.wmem_max",
@@ -62,7 +65,8 @@ pub(crate) fn check_size(length: usize, max: usize, endpoint: &Endpoint) -> Resu
 
 /// The error for a message that was longer than the buffer, and is lost.
 pub(crate) fn cut(size: usize, buffer: &[u8]) -> Error {
-    let remedy = format!("a message of {size} bytes has come and was dropped; the option max_message raises it");
+    let remedy =
+        format!("a message of {size} bytes has come and was dropped; the option max_message raises it");
     Error::new(ErrorKind::MessageTooLarge, "recv").with_limit("max_message", buffer.len() as u64, remedy)
 }
 

@@ -114,7 +114,8 @@ impl SocketPair {
     /// Two ends of a new connection without a name: socketpair(2). `scheme` is
     /// [`Unix`](Scheme::Unix) or [`UnixPacket`](Scheme::UnixPacket).
     pub fn anonymous(scheme: Scheme) -> Result<(Self, Self)> {
-        let endpoint = Endpoint::new(scheme, Address::Abstract(b"anonymous".to_vec()), Default::default())?;
+        let endpoint =
+            Endpoint::new(scheme, Address::Abstract(b"anonymous".to_vec()), Default::default())?;
         endpoint.require(&[Scheme::Unix, Scheme::UnixPacket], "pair")?;
         let kind = address::type_of(scheme).nonblocking().cloexec();
         let (one, other) = Socket::pair(socket2::Domain::UNIX, kind, None)

@@ -30,7 +30,8 @@ impl Peer {
     /// The sender of a datagram that came through a Unix socket.
     pub(crate) fn unix(address: Option<UnixAddr>, credentials: Option<Credentials>) -> Self {
         // The family alone, or not even that, is no name.
-        let named = address.filter(|address| address.len() as usize > size_of::<nix::libc::sa_family_t>());
+        let named =
+            address.filter(|address| address.len() as usize > size_of::<nix::libc::sa_family_t>());
         Peer { place: named.map_or(Place::Nameless, Place::Unix), credentials }
     }
 
@@ -65,9 +66,10 @@ impl Peer {
             Address::Abstract(name) => UnixAddr::new_abstract(name),
             _ => {
                 let all = address::resolve(endpoint, address::Purpose::Connect)?;
-                let first = all.iter().find_map(socket2::SockAddr::as_socket).ok_or_else(|| {
-                    Error::new(ErrorKind::NotFound, "connect").at(endpoint.text())
-                })?;
+                let first = all
+                    .iter()
+                    .find_map(socket2::SockAddr::as_socket)
+                    .ok_or_else(|| Error::new(ErrorKind::NotFound, "connect").at(endpoint.text()))?;
                 return Ok(Peer::from(first));
             }
         };

@@ -4,7 +4,9 @@
 mod common;
 
 use common::abstract_endpoint;
-use ipc_socket::{Caller, Datagram, ErrorKind, Listener, Pair, Receiver, Sender, Server, SocketPair, Wait};
+use ipc_socket::{
+    Caller, Datagram, ErrorKind, Listener, Pair, Receiver, Sender, Server, SocketPair, Wait,
+};
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -67,9 +69,14 @@ fn answers_are_collected_in_any_order_and_once() {
     for (client, server) in pairs() {
         let mut server = Server::new(server);
         let mut caller = Caller::new(client);
-        let tickets: Vec<_> =
-            ["a", "b", "c"].iter().map(|text| caller.request(text.as_bytes(), Wait::Forever).unwrap()).collect();
-        assert_eq!(caller.collect(&tickets[0], Wait::timeout(SHORT)).unwrap_err().kind(), ErrorKind::TimedOut);
+        let tickets: Vec<_> = ["a", "b", "c"]
+            .iter()
+            .map(|text| caller.request(text.as_bytes(), Wait::Forever).unwrap())
+            .collect();
+        assert_eq!(
+            caller.collect(&tickets[0], Wait::timeout(SHORT)).unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
         for _ in 0..3 {
             server.serve_one(Wait::Forever, <[u8]>::to_ascii_uppercase).unwrap();
         }
@@ -128,7 +135,8 @@ fn several_clients_are_answered_at_once() {
                 let endpoint = listener.endpoint();
                 scope.spawn(move || {
                     let mut caller = Caller::new(SocketPair::connect(endpoint).unwrap());
-                    let answer = caller.call(format!("client {number}").as_bytes(), Wait::Forever).unwrap();
+                    let answer =
+                        caller.call(format!("client {number}").as_bytes(), Wait::Forever).unwrap();
                     assert_eq!(answer, format!("CLIENT {number}").as_bytes());
                 })
             })

@@ -19,7 +19,8 @@ fn place(scheme: Scheme) -> Place {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let host = std::process::id();
             let [_, a, b, c] = host.to_be_bytes();
-            let text = format!("{scheme}://127.{}.{b}.{}:{}", a % 16 + 16, c.max(1), 10_000 + number % 20_000);
+            let text =
+                format!("{scheme}://127.{}.{b}.{}:{}", a % 16 + 16, c.max(1), 10_000 + number % 20_000);
             Place { text, keep: Box::new(()) }
         }
         _ => {
@@ -64,7 +65,11 @@ impl Fixture for Connected {
     }
 
     fn bind(&self, place: &str) -> Option<Result<Box<dyn Any + Send>>> {
-        Some(Endpoint::parse(place).and_then(Listener::bind).map(|held| Box::new(held) as Box<dyn Any + Send>))
+        Some(
+            Endpoint::parse(place)
+                .and_then(Listener::bind)
+                .map(|held| Box::new(held) as Box<dyn Any + Send>),
+        )
     }
 }
 

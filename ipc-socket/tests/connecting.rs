@@ -23,7 +23,9 @@ fn meet(listener: &Listener, endpoint: impl ipc_socket::ToEndpoint) {
 
 #[test]
 fn a_free_port_is_found_told_and_connected_to() {
-    for text in ["tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://[::1]:0", "tcp://*:0", "tcp://localhost:0"] {
+    for text in
+        ["tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://[::1]:0", "tcp://*:0", "tcp://localhost:0"]
+    {
         let listener = Listener::bind(text).unwrap();
         let endpoint = listener.endpoint().to_string();
         assert!(!endpoint.ends_with(":0") && !endpoint.ends_with('*'), "{endpoint}");
@@ -193,7 +195,9 @@ fn an_inherited_connected_socket_becomes_a_pair() {
 
 #[test]
 fn shutdown_wakes_whoever_accepts() {
-    for text in ["tcp://127.0.0.1:0".to_owned(), abstract_endpoint("unix"), abstract_endpoint("unixpacket")] {
+    for text in
+        ["tcp://127.0.0.1:0".to_owned(), abstract_endpoint("unix"), abstract_endpoint("unixpacket")]
+    {
         let listener = Listener::bind(text).unwrap();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| listener.accept().unwrap_err().kind());
@@ -211,7 +215,8 @@ fn accept_waits_no_longer_than_asked_and_serves_several_threads() {
     assert_eq!(listener.accept_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
     std::thread::scope(|scope| {
         let acceptors: Vec<_> = (0..4).map(|_| scope.spawn(|| listener.accept())).collect();
-        let clients: Vec<_> = (0..4).map(|_| SocketPair::connect(listener.endpoint()).unwrap()).collect();
+        let clients: Vec<_> =
+            (0..4).map(|_| SocketPair::connect(listener.endpoint()).unwrap()).collect();
         until("all are accepted", || acceptors.iter().all(|acceptor| acceptor.is_finished()));
         drop(clients);
     });

@@ -5,7 +5,7 @@ mod common;
 
 use common::{abstract_endpoint, unique};
 use ipc_socket::{Datagram, ErrorKind, Listener, Peer, Receiver, Scheme, Sender, SocketPair, Wait};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -258,7 +258,10 @@ fn a_name_in_use_is_in_use_and_a_stale_one_is_taken_over() {
     drop(UnixDatagram::bind(&path).unwrap());
     let first = Datagram::bind(&endpoint).unwrap();
     assert_eq!(Datagram::bind(&endpoint).unwrap_err().kind(), ErrorKind::AddrInUse);
-    assert_eq!(Listener::bind(endpoint.replace("unixgram", "unix")).unwrap_err().kind(), ErrorKind::AddrInUse);
+    assert_eq!(
+        Listener::bind(endpoint.replace("unixgram", "unix")).unwrap_err().kind(),
+        ErrorKind::AddrInUse
+    );
     let (sender, receiver) = first.split();
     drop(sender);
     assert!(path.exists());

@@ -127,7 +127,9 @@ fn the_mode_is_exactly_what_was_asked_for_whatever_the_umask() {
         // In a process of its own, since the umask is the process's.
         for umask in [0o000, 0o022, 0o077, 0o777] {
             nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(umask));
-            for (option, expected) in [("", 0o600), ("?mode=0666", 0o666), ("?mode=0", 0), ("?mode=0770", 0o770)] {
+            for (option, expected) in
+                [("", 0o600), ("?mode=0666", 0o666), ("?mode=0", 0), ("?mode=0770", 0o770)]
+            {
                 let path = Path::new(&dir).join("s");
                 let _listener = Listener::bind(endpoint(&path) + option).unwrap();
                 let found = fs::metadata(&path).unwrap();
@@ -138,7 +140,8 @@ fn the_mode_is_exactly_what_was_asked_for_whatever_the_umask() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    start("the_mode_is_exactly_what_was_asked_for_whatever_the_umask", dir.path().to_str().unwrap()).succeeds();
+    start("the_mode_is_exactly_what_was_asked_for_whatever_the_umask", dir.path().to_str().unwrap())
+        .succeeds();
 }
 
 #[test]

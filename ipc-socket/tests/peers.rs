@@ -9,7 +9,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::time::Duration;
 
 fn meet(scheme: &str, options: &str) -> (SocketPair, SocketPair) {
     let name = abstract_endpoint(scheme);
@@ -56,26 +55,27 @@ fn a_client_of_the_wrong_user_is_turned_away_and_the_next_is_served() {
     let listener = Listener::bind(format!("{name}?uid=0")).unwrap();
     let test = "a_client_of_the_wrong_user_is_turned_away_and_the_next_is_served";
     // The binary may lie where another user cannot go, so a copy is run.
-    let copy = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir();
+    let copy = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir();
     let copy = copy.unwrap();
     let program = copy.path().join("test");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let mut stranger = std::process::Command::new(&program)
-        .args(["--exact", test, "--nocapture"])
-        .env("IPC_SOCKET_TEST_ROLE", &name)
-        .uid(1000)
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    assert_eq!(listener.accept_timeout(Duration::from_millis(500)).unwrap_err().kind(), ErrorKind::TimedOut);
-    let mut said = String::new();
-    stranger.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    stranger.wait().unwrap();
-    assert!(said.contains("got Disconnected"), "{said}");
-    assert_eq!(listener.turned_away(), 1);
-    SocketPair::connect(&name).unwrap();
-    listener.accept().unwrap();
+    std::thread::scope(|scope| {
+        let accepting = scope.spawn(|| listener.accept().unwrap().peer_credentials().unwrap());
+        let stranger = std::process::Command::new(&program)
+            .args(["--exact", test, "--nocapture"])
+            .env("IPC_SOCKET_TEST_ROLE", &name)
+            .uid(1000)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&stranger.stderr);
+        assert!(said.contains("got Disconnected"), "{said}");
+        assert!(!accepting.is_finished());
+        assert_eq!(listener.turned_away(), 1);
+        let _client = SocketPair::connect(&name).unwrap();
+        assert_eq!(accepting.join().unwrap().uid(), 0);
+    });
 }
 
 #[test]
@@ -155,7 +155,8 @@ fn descriptors_nobody_asked_for_are_never_opened() {
                 drop(writer);
                 assert_eq!(std::io::read_to_string(reader).unwrap(), "");
                 let unasked = server.recv_with_fds(Wait::Never).unwrap_err().kind();
-                let expected = if options.is_empty() { ErrorKind::Unsupported } else { ErrorKind::WouldBlock };
+                let expected =
+                    if options.is_empty() { ErrorKind::Unsupported } else { ErrorKind::WouldBlock };
                 assert_eq!(unasked, expected);
             }
         }
@@ -185,7 +186,8 @@ fn descriptors_that_cannot_be_opened_are_reported_and_none_leaks() {
         }
         return;
     }
-    start_with("descriptors_that_cannot_be_opened_are_reported_and_none_leaks", "limit", |_| {}).succeeds();
+    start_with("descriptors_that_cannot_be_opened_are_reported_and_none_leaks", "limit", |_| {})
+        .succeeds();
 }
 
 #[test]
@@ -207,4 +209,20 @@ fn received_descriptors_are_close_on_exec() {
     let (_, descriptors): (_, Vec<OwnedFd>) = server.recv_with_fds(Wait::Forever).unwrap();
     let flags = fcntl(&descriptors[0], FcntlArg::F_GETFD).unwrap();
     assert!(FdFlag::from_bits_truncate(flags).contains(FdFlag::FD_CLOEXEC));
+}
+
+#[test]
+fn descriptors_need_a_framing_that_says_where_messages_end() {
+    let listener =
+        Listener::bind(abstract_endpoint("unix") + "?framing=lines&descriptors=true").unwrap();
+    let _client = SocketPair::connect(listener.endpoint()).unwrap_err();
+    let name = abstract_endpoint("unix");
+    let listener = Listener::bind(format!("{name}?framing=fixed:2&descriptors=true")).unwrap();
+    let mut client = SocketPair::connect(format!("{name}?framing=fixed:2")).unwrap();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    client.send(b"no").unwrap();
+    client.send_with_fds(b"ok", &[writer.as_fd()], Wait::Forever).unwrap();
+    let mut server = listener.accept().unwrap();
+    assert_eq!(server.recv_with_fds(Wait::Forever).unwrap().1.len(), 0);
+    assert_eq!(server.recv_with_fds(Wait::Forever).unwrap().1.len(), 1);
 }

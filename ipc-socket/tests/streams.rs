@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 /// The endpoint of a listener for each kind of stream; `options` begin with a question mark.
 fn listeners(options: &str) -> Vec<Listener> {
     let unix = abstract_endpoint("unix");
-    ["tcp://127.0.0.1:0", &unix].iter().map(|text| Listener::bind(format!("{text}{options}")).unwrap()).collect()
+    ["tcp://127.0.0.1:0", &unix]
+        .iter()
+        .map(|text| Listener::bind(format!("{text}{options}")).unwrap())
+        .collect()
 }
 
 fn connected(options: &str) -> Vec<(SocketPair, SocketPair)> {
@@ -162,7 +165,10 @@ fn memory_grows_with_what_has_come_and_not_with_what_was_announced() {
         let (mut ours, mut theirs) = foreign("?max_message=1G");
         theirs.write_all(&(1u32 << 30).to_le_bytes()).unwrap();
         theirs.write_all(&[0; 100_000]).unwrap();
-        assert_eq!(ours.recv_timeout(Duration::from_millis(100)).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(
+            ours.recv_timeout(Duration::from_millis(100)).unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
@@ -206,7 +212,6 @@ fn a_peer_that_sends_byte_by_byte_does_not_hold_a_call_beyond_its_deadline() {
 fn sigpipe_does_not_kill() {
     if role().is_some() {
         for (client, mut server) in connected("") {
-            // SAFETY of meaning: this process is ours alone.
             use nix::sys::signal::{SigHandler, Signal, signal};
             #[allow(unsafe_code)]
             // SAFETY: the default action is no handler of ours that could do wrong.
