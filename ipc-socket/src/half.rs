@@ -51,7 +51,7 @@ pub(crate) fn streams(
     };
     let is_tcp = endpoint.scheme() == Scheme::Tcp;
     let sink = Sink { shared: Shared::new(socket), outgoing: Vec::new(), is_tcp };
-    let source = Source { shared: Shared::new(socket), incoming };
+    let source = Source::new(socket, incoming, is_tcp);
     let sender = SocketSender(Sending::Stream(FramedSender::new(sink, endpoint)));
     let receiver = SocketReceiver(Receiving::Stream(FramedReceiver::new(source, endpoint), basket));
     Ok((sender, receiver))

@@ -225,14 +225,12 @@ impl Listener {
                 Some(
                     libc::EINTR
                     | libc::ECONNABORTED
-                    | libc::EPERM
                     | libc::ENETDOWN
                     | libc::EPROTO
                     | libc::ENOPROTOOPT
                     | libc::EHOSTDOWN
                     | libc::ENONET
                     | libc::EHOSTUNREACH
-                    | libc::EOPNOTSUPP
                     | libc::ENETUNREACH,
                 ) => {}
                 _ => return Err(Error::from_io(error, "accept")),

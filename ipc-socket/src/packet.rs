@@ -138,6 +138,8 @@ pub(crate) struct PacketReceiver {
     pub(crate) descriptors: Vec<OwnedFd>,
     /// The size of the last message.
     size: usize,
+    /// The kernel has told that the peer left messages of ours unread.
+    reset: bool,
     ended: bool,
 }
 
@@ -153,6 +155,7 @@ impl PacketReceiver {
             control: Control::unix(true, descriptors),
             descriptors: Vec::new(),
             size: 0,
+            reset: false,
             ended: false,
         })
     }
@@ -181,9 +184,13 @@ impl PacketReceiver {
             });
             let Arrived::<()> { size, descriptors_lost: lost, .. } = match received {
                 Ok(arrived) => arrived,
-                // The peer has left messages of ours unread. What it had sent is still to be read; the
-                // kernel tells of the loss only once.
-                Err(error) if error.kind() == ErrorKind::Disconnected => continue,
+                // What the peer had sent is still to be read, and that it left messages of ours unread
+                // is told but once.
+                Err(error) if error.kind() == ErrorKind::Disconnected => {
+                    self.ended = self.reset;
+                    self.reset = true;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if size == 0 && self.control.credentials().is_none() {

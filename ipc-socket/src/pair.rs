@@ -33,8 +33,9 @@ pub(crate) const CONNECTED: [Scheme; 3] = [Scheme::Tcp, Scheme::Unix, Scheme::Un
 /// # Ok::<(), ipc_socket::Error>(())
 /// ```
 ///
-/// Dropping it closes the connection. What was sent is read by the peer first, unless, over TCP, messages
-/// of the peer were left unread here: tcp(7) then throws away what is still under way in both directions.
+/// Dropping it closes the connection; what was sent is read by the peer first. Over TCP that does not hold
+/// for a peer that goes on sending: whatever reaches a closed socket resets the connection, and tcp(7) then
+/// throws away what is still under way.
 #[derive(Debug)]
 pub struct SocketPair {
     // Dropped in this order: what is held back goes out first.

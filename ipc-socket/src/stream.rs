@@ -54,6 +54,40 @@ pub(crate) struct Source {
     pub(crate) shared: Shared,
     /// Where descriptors are wanted.
     pub(crate) incoming: Option<Incoming>,
+    is_tcp: bool,
+    /// The process that made it.
+    owner: u32,
+}
+
+impl Source {
+    pub(crate) fn new(socket: &Arc<Socket>, incoming: Option<Incoming>, is_tcp: bool) -> Self {
+        Source { shared: Shared::new(socket), incoming, is_tcp, owner: std::process::id() }
+    }
+}
+
+/// How much is discarded of what a TCP peer has sent and nobody will read.
+const MOST_DISCARDED: usize = 1 << 20;
+
+/// A TCP socket that is closed with unread bytes resets the connection, and the kernel throws away what is
+/// still on its way to the peer. So they are taken out first: those that are there, since for more to come
+/// nobody can wait.
+impl Drop for Source {
+    fn drop(&mut self) {
+        // A forked child has a copy of this value; the bytes are the parent's.
+        if !self.is_tcp || self.owner != std::process::id() {
+            return;
+        }
+        let mut scrap = [0; 4096];
+        let mut discarded = 0;
+        while let Ok(count @ 1..) =
+            recv(self.shared.socket.as_raw_fd(), &mut scrap, MsgFlags::MSG_DONTWAIT)
+        {
+            discarded += count;
+            if discarded >= MOST_DISCARDED {
+                break;
+            }
+        }
+    }
 }
 
 impl Read for Source {
