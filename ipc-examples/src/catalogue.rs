@@ -110,6 +110,25 @@ pub const RECIPES: &[Recipe] = &[
     },
     recipe(
         Document::Networking,
+        &[part("sync_message", "the sender waits until its message is dealt with", &[])],
+    ),
+    recipe(
+        Document::Networking,
+        &[part("async_message", "the sender goes on, and collects the answer later", &[])],
+    ),
+    recipe(
+        Document::Networking,
+        &[
+            part("rpc_server", "has procedures that other processes call", &[]),
+            part(
+                "rpc_client",
+                "calls procedures of the server, and waits for each result",
+                &[("Call: ", "add 20 22"), ("Call: ", "upper it might"), ("Call: ", "stop")],
+            ),
+        ],
+    ),
+    recipe(
+        Document::Networking,
         &[part(
             "readwritepipe",
             "one process writes into a pipe and reads from it",
@@ -136,6 +155,33 @@ pub const RECIPES: &[Recipe] = &[
                 &[("Enter text: ", "This is a named pipe demo example called FIFO")],
             ),
             part("readfifo", "reads text from a named pipe", &[]),
+        ],
+    ),
+    recipe(
+        Document::Networking,
+        &[
+            part(
+                "serverprog",
+                "sends a line to a client over TCP",
+                &[("Enter text to send to the client: ", "thanks and good bye")],
+            ),
+            part("clientprog", "shows what the server sends over TCP", &[]),
+        ],
+    ),
+    recipe(
+        Document::Networking,
+        &[
+            part(
+                "udps",
+                "shows a message that comes over UDP, and replies",
+                &[("Enter the reply to be sent to the client: ", "It might")],
+            ),
+            later(
+                "udpc",
+                "sends a message over UDP, and shows the reply",
+                Start::AfterOutput("Waiting for the message from the client"),
+                &[("Enter the message to send to the server: ", "Will it rain today?")],
+            ),
         ],
     ),
     recipe(
