@@ -21,6 +21,12 @@ pub(crate) fn resolve(endpoint: &Endpoint, purpose: Purpose) -> Result<Vec<SockA
     let failed = |error| Error::from_io(error, operation).at(endpoint.text());
     let (host, port) = match endpoint.address() {
         Address::Path(path) => return Ok(vec![SockAddr::unix(path).map_err(failed)?]),
+        Address::Abstract(_) if purpose == Purpose::Bind && endpoint.options().mode.is_some() => {
+            let problem = Error::new(ErrorKind::InvalidOption, operation).at(endpoint.text());
+            return Err(problem.with_detail(
+                "an abstract name has no permissions, so mode would protect nothing; uid does",
+            ));
+        }
         Address::Abstract(name) => {
             let name = [&[0], name.as_slice()].concat();
             return Ok(vec![SockAddr::unix(OsStr::from_bytes(&name)).map_err(failed)?]);

@@ -20,6 +20,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{SockAddr, Socket};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -146,6 +147,7 @@ impl Datagram {
             // An empty address has the kernel choose an abstract name.
             _ => socket.bind(&SockAddr::unix("")?),
         })?;
+        check_owner(&endpoint).map_err(|error| error.at(endpoint.text()))?;
         Self::new(socket, None, endpoint, true)
     }
 
@@ -226,6 +228,20 @@ impl Datagram {
     pub fn turned_away(&self) -> u64 {
         self.receiver.shared.turned_away.load(Ordering::Relaxed)
     }
+}
+
+/// Datagrams tell who sent them, but not beforehand who will get them: the nearest to it is whose the path
+/// is.
+fn check_owner(endpoint: &Endpoint) -> Result<()> {
+    let (Some(wanted), Address::Path(path)) = (endpoint.options().uid, endpoint.address()) else {
+        return Ok(());
+    };
+    let found = std::fs::metadata(path).map_err(|error| Error::from_io(error, "connect"))?.uid();
+    if found == wanted {
+        return Ok(());
+    }
+    let detail = format!("the path belongs to user {found}, but the option uid says {wanted}");
+    Err(Error::new(ErrorKind::WrongOwner, "connect").with_detail(detail))
 }
 
 fn bind_to(address: &SockAddr, endpoint: &Endpoint) -> Result<(Socket, Option<Name>)> {

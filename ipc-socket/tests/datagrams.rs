@@ -271,3 +271,14 @@ fn a_name_in_use_is_in_use_and_a_stale_one_is_taken_over() {
     assert_eq!(Datagram::bind(first.endpoint()).unwrap_err().kind(), ErrorKind::AddrInUse);
     assert_eq!(first.endpoint().scheme(), Scheme::Udp);
 }
+
+#[test]
+fn a_path_of_the_wrong_user_is_not_connected_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let endpoint = format!("unixgram://{}/s", dir.path().display());
+    let _server = Datagram::bind(&endpoint).unwrap();
+    let us = nix::unistd::getuid().as_raw();
+    Datagram::connect(format!("{endpoint}?uid={us}")).unwrap();
+    let error = Datagram::connect(format!("{endpoint}?uid={}", us + 1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongOwner);
+}

@@ -226,3 +226,52 @@ fn odd_names_work() {
         listener.accept().unwrap();
     }
 }
+
+#[test]
+fn an_abstract_name_has_no_mode() {
+    for scheme in ["unix", "unixpacket"] {
+        let name = abstract_endpoint(scheme) + "?mode=0600";
+        assert_eq!(kind_of(Listener::bind(&name)), ErrorKind::InvalidOption);
+    }
+}
+
+#[test]
+fn racing_processes_leave_one_owner_though_the_last_was_killed() {
+    let test = "racing_processes_leave_one_owner_though_the_last_was_killed";
+    if let Some(endpoint) = role() {
+        // All wait for the same moment: the end of their standard input.
+        eprintln!("ready");
+        stay();
+        match Listener::bind(endpoint) {
+            Ok(listener) => {
+                eprintln!("result won");
+                // Serves until it is killed.
+                while let Ok(mut client) = listener.accept() {
+                    client.send(b"alive").unwrap();
+                }
+            }
+            Err(error) => eprintln!("result {:?}", error.kind()),
+        }
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    leave_dead(&path);
+    for _ in 0..5 {
+        let mut racers: Vec<_> = (0..8).map(|_| start(test, &endpoint(&path))).collect();
+        for racer in &mut racers {
+            racer.hears("ready");
+        }
+        for racer in &mut racers {
+            drop(racer.child.stdin.take());
+        }
+        let results: Vec<_> = racers.iter_mut().map(|racer| racer.hears("result")).collect();
+        assert_eq!(results.iter().filter(|result| *result == "won").count(), 1, "{results:?}");
+        assert_eq!(results.iter().filter(|result| *result == "AddrInUse").count(), 7, "{results:?}");
+        assert_eq!(SocketPair::connect(endpoint(&path)).unwrap().recv().unwrap(), b"alive");
+        for racer in racers {
+            racer.kill();
+        }
+        assert!(path.exists());
+    }
+}
