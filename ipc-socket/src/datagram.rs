@@ -216,6 +216,16 @@ impl Datagram {
         self.sender.send_to(message, peer, wait)
     }
 
+    /// See [`DatagramSender::send_with_fds`].
+    pub fn send_with_fds(&mut self, message: &[u8], fds: &[BorrowedFd<'_>], wait: Wait) -> Result<()> {
+        self.sender.send_with_fds(message, fds, wait)
+    }
+
+    /// See [`DatagramReceiver::recv_with_fds`].
+    pub fn recv_with_fds(&mut self, wait: Wait) -> Result<(&[u8], Peer, Vec<OwnedFd>)> {
+        self.receiver.recv_with_fds(wait)
+    }
+
     /// How many datagrams the kernel has dropped because nobody read those before: all that were dropped
     /// before the last one that was received came (`SO_RXQ_OVFL` of socket(7)). Zero over Unix sockets,
     /// which drop nothing.

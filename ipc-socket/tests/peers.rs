@@ -121,9 +121,8 @@ fn descriptors_come_with_their_own_message() {
 #[test]
 fn descriptors_come_with_datagrams() {
     let name = abstract_endpoint("unixgram");
-    let server = Datagram::bind(format!("{name}?descriptors=true")).unwrap();
-    let (_, mut receiver) = server.split();
-    let (mut sender, _) = Datagram::connect(&name).unwrap().split();
+    let mut receiver = Datagram::bind(format!("{name}?descriptors=true")).unwrap();
+    let mut sender = Datagram::connect(&name).unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     sender.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever).unwrap();
     drop(writer);
