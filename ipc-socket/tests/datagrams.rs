@@ -229,7 +229,7 @@ fn a_full_unix_datagram_receiver_holds_its_senders_back() {
     }
     let began = Instant::now();
     assert_eq!(server.send_timeout(&[0; 100], SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
-    assert!(began.elapsed() < SHORT * 10);
+    assert!(began.elapsed() < Duration::from_secs(5));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..=held_back {
