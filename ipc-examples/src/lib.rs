@@ -7,3 +7,8 @@ pub mod stage;
 mod terminal;
 
 pub use terminal::{prompt, show};
+
+/// The code of the repository's front page, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct FrontPage;

@@ -1,6 +1,7 @@
 //! The tasks of this workspace: `cargo xtask test-all`.
 
 mod leftovers;
+mod package;
 mod steps;
 mod tidy;
 
@@ -28,6 +29,8 @@ enum Task {
     /// Checks what no compiler does: the top level, the dependencies between crates, the head of each
     /// module.
     Tidy,
+    /// Packages the crates as for publishing, and builds them from the packages.
+    Package,
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         }
         Task::TestAll { steps, list: false } => steps::test_all(&steps),
         Task::Tidy => tidy::check(),
+        Task::Package => package::package(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -30,7 +30,7 @@ const STEPS: &[Step] = &[
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
         command: "cargo doc --workspace --all-features --no-deps",
     },
-    step("package", "cargo package --workspace --exclude ipc-examples --exclude xtask --allow-dirty"),
+    step("package", "cargo xtask package"),
 ];
 
 const fn step(name: &'static str, command: &'static str) -> Step {
