@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{after_end, folder, ours};
+use common::{after_end, after_output, folder, ours, port_2000};
 use ipc_examples::stage::{Role, Transcript, play};
 use std::process::{Command, Stdio};
 
@@ -75,8 +75,33 @@ fn odd_lines_get_through_messageqsend_and_messageqrecv() {
 }
 
 #[test]
+fn odd_lines_get_through_serverprog_and_clientprog() {
+    let _port = port_2000();
+    for line in lines() {
+        let roles = [ours("serverprog", &[&line]), ours("clientprog", &[])];
+        let folder = folder();
+        let transcripts = play(&roles, folder.path(), false).unwrap();
+        assert!(transcripts.iter().all(|transcript| transcript.status.success()));
+        // No newline at the end, as in the document.
+        assert_eq!(transcripts[1].text, [b"Data received from server: ", &line[..]].concat());
+    }
+}
+
+#[test]
+fn odd_lines_get_through_udpc_and_udps() {
+    let _port = port_2000();
+    for line in lines() {
+        let client = ours("udpc", &[&line]);
+        let roles =
+            [after_output(client, 1, "Waiting for the message from the client"), ours("udps", &[&line])];
+        whole_or_a_clear_error(&roles, &line, "Message received from the client: ");
+    }
+}
+
+#[test]
 fn a_closed_standard_input_is_a_clear_error() {
-    for name in ["readwritepipe", "pipedemo", "messageqsend"] {
+    let _port = port_2000();
+    for name in ["readwritepipe", "pipedemo", "messageqsend", "serverprog", "udpc"] {
         let folder = folder();
         let output = Command::new(ours(name, &[]).path)
             .current_dir(folder.path())

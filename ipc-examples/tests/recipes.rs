@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::port_2000;
 use ipc_examples::{catalogue, programs, stage};
 
 /// Plays a recipe with the documents' own input, and compares what its parts print, in order.
@@ -123,6 +126,69 @@ fn messageqsend_and_messageqrecv() {
         &[
             "Enter a message to add to message queue : GoodBye\nThe message sent is GoodBye\n",
             "The message received is GoodBye\n",
+        ],
+    );
+}
+
+#[test]
+fn serverprog_and_clientprog() {
+    let _port = port_2000();
+    prints(
+        "serverprog",
+        &[
+            "Enter text to send to the client: thanks and good bye\n",
+            "Data received from server: thanks and good bye",
+        ],
+    );
+}
+
+#[test]
+fn udps_and_udpc() {
+    let _port = port_2000();
+    prints(
+        "udps",
+        &[
+            "Waiting for the message from the client\n\
+             Message received from the client: Will it rain today?\n\
+             Enter the reply to be sent to the client: It might\n\
+             Reply to the client sent \n",
+            "Enter the message to send to the server: Will it rain today?\n\
+             Message to the server sent. \n\
+             Received from the server: It might\n",
+        ],
+    );
+}
+
+#[test]
+fn sync_message() {
+    prints(
+        "sync_message",
+        &["sender: sends \"save this\", and waits\n\
+           receiver: has got \"save this\"\n\
+           receiver: is done with it\n\
+           sender: goes on, knowing that it is done\n"],
+    );
+}
+
+#[test]
+fn async_message() {
+    prints(
+        "async_message",
+        &["sender: has sent \"count these letters\", which nobody has read yet\n\
+           sender: adds up 1 to 100 meanwhile: 5050\n\
+           receiver: has got \"count these letters\", and answers\n\
+           sender: collects the answer: 17\n"],
+    );
+}
+
+#[test]
+fn rpc_server_and_rpc_client() {
+    prints(
+        "rpc_server",
+        &[
+            "Serving add, upper and stop at unix://rpc_socket\nadd 20 22\nupper it might\nstop\n",
+            "Call: add 20 22\nResult: 42\nCall: upper it might\nResult: IT MIGHT\n\
+             Call: stop\nResult: the server stops\n",
         ],
     );
 }

@@ -7,8 +7,14 @@ use ipc_examples::stage::{Role, Start, Transcript, play};
 use ipc_examples::{catalogue, programs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use tempfile::TempDir;
+
+/// Held by a test whose programs use port 2000, which all socket recipes of the documents do.
+pub(crate) fn port_2000() -> MutexGuard<'static, ()> {
+    static PORT: Mutex<()> = Mutex::new(());
+    PORT.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A folder of a test's own.
 pub(crate) fn folder() -> TempDir {
