@@ -1,1 +1,18 @@
 #![doc = include_str!("../README.md")]
+
+mod locks;
+#[allow(unsafe_code)]
+mod map;
+mod ring;
+mod segment;
+#[allow(unsafe_code)]
+mod sys;
+
+pub use ring::{
+    Borrowed, CAPABILITIES, Loan, PAIR_CAPABILITIES, Ring, ShmPair, ShmReceiver, ShmSender, Stats,
+};
+pub use segment::{Segment, SegmentOptions};
+
+pub use ipc_core::{
+    Capabilities, Endpoint, Error, ErrorKind, Pair, Receiver, Result, Scheme, Sender, ToEndpoint, Wait,
+};

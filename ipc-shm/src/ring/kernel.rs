@@ -1,0 +1,60 @@
+//! The system calls of the ring that no safe wrapper has: futex(2), membarrier(2), pidfd_open(2).
+
+use nix::errno::Errno;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// Sleeps until [`wake`] is called on the word by any process, at most `limit`, unless the word's lower
+/// half is not `expected` any more. May also return early, as on a signal.
+pub(super) fn wait(word: &AtomicU64, expected: u32, limit: Duration) {
+    let limit = libc::timespec {
+        // Limits are fractions of a second.
+        tv_sec: limit.as_secs() as libc::time_t,
+        tv_nsec: libc::c_long::from(limit.subsec_nanos().cast_signed()),
+    };
+    // SAFETY: the kernel reads four aligned bytes inside the word, which outlives the call, and the
+    // timespec; FUTEX_WAIT uses no other argument. Without FUTEX_PRIVATE_FLAG it works across processes.
+    unsafe {
+        libc::syscall(libc::SYS_futex, lower_half(word), libc::FUTEX_WAIT, expected, &raw const limit);
+    }
+}
+
+/// Wakes who sleeps on the word, in any process.
+pub(super) fn wake(word: &AtomicU64) {
+    // SAFETY: for FUTEX_WAKE the address is only a name; nothing is written.
+    unsafe {
+        libc::syscall(libc::SYS_futex, lower_half(word), libc::FUTEX_WAKE, 1);
+    }
+}
+
+fn lower_half(word: &AtomicU64) -> *const u32 {
+    let first = word.as_ptr().cast_const().cast::<u32>();
+    if cfg!(target_endian = "big") { first.wrapping_add(1) } else { first }
+}
+
+/// Makes this process one whose threads take part in [`fence_all`]. False if the system has no such thing.
+pub(super) fn join_fences() -> bool {
+    membarrier(libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED).is_ok()
+}
+
+/// A full fence in every running thread of every process that has joined.
+pub(super) fn fence_all() {
+    // It cannot fail in a process that has joined.
+    let _ = membarrier(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
+fn membarrier(command: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: membarrier takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+    Errno::result(result).map(drop)
+}
+
+/// A descriptor of a process, close-on-exec; readable when that process has ended.
+pub(super) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(Errno::result(result)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: a descriptor that the kernel has just made for us, and nobody else knows of.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

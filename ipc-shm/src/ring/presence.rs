@@ -1,0 +1,218 @@
+//! Who has the two sides of a segment, and whether the other one still lives.
+//!
+//! A claim names a process by its id and its start time. To see whether it lives, a descriptor of that
+//! process is opened (pidfd_open(2)), and only then it is checked that the process behind it started at that
+//! time: so an id that was given to another process meanwhile is found out, and one that is given away
+//! later does not matter, as the descriptor goes on meaning the process that it was opened for. The kernel
+//! marks it when the process ends, however it ends: a killed process that nobody has waited for (a zombie)
+//! has ended, a stopped one has not, and a forked child that still has the memory is another process.
+//!
+//! Ids mean nothing in another pid namespace, so a claim also says in which it was made. Where that is not
+//! ours, and the segment has a name, the locks of all who have it open are asked instead.
+
+use super::kernel;
+use super::layout::{ABSENT, CLAIM, FENCES, HERE, LEFT, NAMESPACE, STATE, Side, word};
+use crate::locks::{self, Slot};
+use crate::segment::Segment;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::{Arc, OnceLock};
+
+/// What is known of the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// Nobody has come yet.
+    NotYet,
+    /// It is there.
+    Here,
+    /// It has left, or its process has ended.
+    Gone,
+}
+
+/// A side of a segment that is ours until this is dropped.
+#[derive(Debug)]
+pub(super) struct Presence {
+    segment: Arc<Segment>,
+    side: Side,
+    me: Identity,
+    /// This process makes fences for all on its way to sleep.
+    fences_all: bool,
+    /// What tells when the peer ends; set once it has come.
+    watch: OnceLock<Watch>,
+}
+
+impl Presence {
+    /// Takes a side; `None` if somebody has it, or has had it.
+    pub(super) fn take(segment: &Arc<Segment>, side: Side) -> Option<Presence> {
+        let me = claim(segment, side)?;
+        let fences_all = word(segment, side.at(FENCES)).load(Relaxed) != 0;
+        let watch = OnceLock::new();
+        Some(Presence { segment: Arc::clone(segment), side, me, fences_all, watch })
+    }
+
+    /// Holds a side that [`claim`] has taken in a segment that nobody else could see then.
+    pub(super) fn claimed(segment: &Arc<Segment>, side: Side, me: Identity) -> Presence {
+        let fences_all = word(segment, side.at(FENCES)).load(Relaxed) != 0;
+        Presence { segment: Arc::clone(segment), side, me, fences_all, watch: OnceLock::new() }
+    }
+
+    pub(super) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    pub(super) fn fences_all(&self) -> bool {
+        self.fences_all
+    }
+
+    /// Whether the peer makes fences for all; see the [layout](super::layout).
+    pub(super) fn peer_fences_all(&self) -> bool {
+        let other = self.side.other();
+        word(&self.segment, other.at(STATE)).load(Acquire) == HERE
+            && word(&self.segment, other.at(FENCES)).load(Relaxed) == 1
+    }
+
+    /// Whether the peer is there: a few system calls.
+    pub(super) fn peer(&self) -> Peer {
+        peer(&self.segment, self.side.other(), &self.watch)
+    }
+
+    /// The peer's process id, once it has come; in its own pid namespace.
+    pub(super) fn peer_pid(&self) -> Option<u32> {
+        let claim = word(&self.segment, self.side.other().at(CLAIM)).load(Relaxed);
+        (claim != 0).then(|| Identity(claim).pid())
+    }
+
+    /// Whether this is still the process that took the side, and not a child of it.
+    pub(super) fn is_mine(&self) -> bool {
+        self.me.pid() == std::process::id()
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if self.is_mine() {
+            word(&self.segment, self.side.at(STATE)).store(LEFT, Release);
+        }
+    }
+}
+
+/// Takes a side in the name of this process; `None` if it has been taken before.
+pub(super) fn claim(segment: &Segment, side: Side) -> Option<Identity> {
+    let me = Identity::mine();
+    word(segment, side.at(CLAIM)).compare_exchange(0, me.0, AcqRel, Relaxed).ok()?;
+    word(segment, side.at(NAMESPACE)).store(namespace(), Relaxed);
+    word(segment, side.at(FENCES)).store(u64::from(kernel::join_fences()), Relaxed);
+    word(segment, side.at(STATE)).store(HERE, Release);
+    Some(me)
+}
+
+/// Whether somebody is at a side.
+pub(super) fn look(segment: &Segment, side: Side) -> Peer {
+    peer(segment, side, &OnceLock::new())
+}
+
+fn peer(segment: &Segment, side: Side, watch: &OnceLock<Watch>) -> Peer {
+    let claim = word(segment, side.at(CLAIM)).load(Acquire);
+    match word(segment, side.at(STATE)).load(Acquire) {
+        ABSENT if claim == 0 => return Peer::NotYet,
+        LEFT => return Peer::Gone,
+        // Absent with a claim: it is just coming, or has died doing so.
+        _ => {}
+    }
+    let has_ended = match watch.get_or_init(|| Watch::new(segment, side, Identity(claim))) {
+        Watch::Process(process) => is_readable(process),
+        Watch::Locks => match segment.fd() {
+            // If it cannot be asked, it is not said to be dead.
+            Some(fd) => matches!(locks::is_locked(fd, Slot::HOLDER), Ok(false)),
+            None => false,
+        },
+        Watch::Ended => true,
+    };
+    if has_ended { Peer::Gone } else { Peer::Here }
+}
+
+/// What tells when a peer ends.
+#[derive(Debug)]
+enum Watch {
+    /// Its process.
+    Process(OwnedFd),
+    /// Whether anybody else has the segment open: it is in another pid namespace.
+    Locks,
+    /// It has.
+    Ended,
+}
+
+impl Watch {
+    fn new(segment: &Segment, side: Side, peer: Identity) -> Watch {
+        let theirs = word(segment, side.at(NAMESPACE)).load(Relaxed);
+        if (theirs != 0 && theirs != namespace()) || peer.started() == 0 {
+            return Watch::Locks;
+        }
+        match kernel::pidfd_open(peer.pid()) {
+            Ok(process) => match pid_of(&process) {
+                Some(pid) if start_time(pid) == Some(peer.started()) => Watch::Process(process),
+                Some(_) => Watch::Ended,
+                None if is_readable(&process) => Watch::Ended,
+                // Without /proc.
+                None => Watch::Process(process),
+            },
+            Err(Errno::ESRCH | Errno::EINVAL) => Watch::Ended,
+            Err(_) => Watch::Locks,
+        }
+    }
+}
+
+fn is_readable(process: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
+}
+
+/// A process: 22 bits of its id (see pid_max in proc_sys_kernel(5)), and above them when it started, in
+/// ticks since the system did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(u64);
+
+impl Identity {
+    const PID_BITS: u32 = 22;
+
+    fn mine() -> Identity {
+        let started = start_time_in("/proc/self/stat").unwrap_or(0);
+        Identity(started << Identity::PID_BITS | u64::from(std::process::id()))
+    }
+
+    fn pid(self) -> u32 {
+        // Its bits are the lowest 22.
+        (self.0 & ((1 << Identity::PID_BITS) - 1)) as u32
+    }
+
+    fn started(self) -> u64 {
+        self.0 >> Identity::PID_BITS
+    }
+}
+
+/// The process behind a descriptor, as /proc numbers it, which may be mounted from another pid namespace.
+fn pid_of(process: &OwnedFd) -> Option<u32> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd())).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
+}
+
+fn start_time(pid: u32) -> Option<u64> {
+    start_time_in(&format!("/proc/{pid}/stat"))
+}
+
+/// Field 22 of proc_pid_stat(5). The second is a name in parentheses, which may hold anything.
+fn start_time_in(path: &str) -> Option<u64> {
+    let stat = fs::read_to_string(path).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// The number of this process's pid namespace; 0 if it is not known.
+fn namespace() -> u64 {
+    static NAMESPACE: OnceLock<u64> = OnceLock::new();
+    *NAMESPACE.get_or_init(|| fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino()))
+}

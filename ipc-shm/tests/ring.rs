@@ -1,0 +1,302 @@
+//! The ring as its users see it: who meets whom, what is left when somebody goes, and messages in place.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unsafe_code)]
+
+#[path = "ring_common/mod.rs"]
+mod common;
+
+use common::{Child, name, until};
+use ipc_shm::{ErrorKind, Receiver, Ring, Segment, Sender, ShmPair, ShmReceiver, ShmSender, Wait};
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the other process does; see [`Child`].
+#[test]
+fn child() {
+    let Some((task, name)) = common::task() else { return };
+    match task.as_str() {
+        "bind a sender, and wait" => {
+            let mut sender = ShmSender::bind(&name).unwrap();
+            sender.send(b"bound").unwrap();
+            common::wait_for_ever();
+        }
+        "send for ever" => {
+            let mut sender = ShmSender::connect(&name).unwrap();
+            while sender.send(b"again").is_ok() {}
+        }
+        "send a long message" => {
+            let mut sender = ShmSender::connect(&name).unwrap();
+            sender.send(b"first").unwrap();
+            sender.send(&vec![7; 1 << 20]).unwrap();
+        }
+        "fork, and wait" => {
+            let mut sender = ShmSender::connect(&name).unwrap();
+            // SAFETY: the child does nothing but wait.
+            match unsafe { nix::unistd::fork() }.unwrap() {
+                nix::unistd::ForkResult::Child => {
+                    common::wait_for_end_of_input();
+                    std::process::exit(0);
+                }
+                nix::unistd::ForkResult::Parent { .. } => {
+                    sender.send(b"forked").unwrap();
+                    common::wait_for_ever();
+                }
+            }
+        }
+        other => panic!("no such task: {other}"),
+    }
+}
+
+#[test]
+fn no_peer_yet_is_not_closed() {
+    let mut receiver = ShmReceiver::bind(name()).unwrap();
+    assert_eq!(kind(receiver.try_recv()), ErrorKind::WouldBlock);
+    assert_eq!(kind(receiver.recv_timeout(Duration::from_millis(120))), ErrorKind::TimedOut);
+    assert_eq!(receiver.stats().peer_pid, None);
+}
+
+#[test]
+fn a_second_peer_is_told_that_it_is_busy() {
+    let name = name();
+    let _receiver = ShmReceiver::bind(&name).unwrap();
+    let sender = ShmSender::connect(&name).unwrap();
+    assert_eq!(ShmSender::connect(&name).unwrap_err().kind(), ErrorKind::Busy);
+    drop(sender);
+    assert_eq!(ShmSender::connect(&name).unwrap_err().kind(), ErrorKind::NoPeer);
+    assert_eq!(ShmPair::connect(&name).unwrap_err().kind(), ErrorKind::GeometryMismatch);
+}
+
+#[test]
+fn connect_finds_what_is_there_only() {
+    let name = name();
+    assert_eq!(ShmSender::connect(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    let soon = Duration::from_millis(30);
+    assert_eq!(ShmSender::connect_timeout(&name, soon).unwrap_err().kind(), ErrorKind::TimedOut);
+    let waiting = std::thread::spawn({
+        let name = name.clone();
+        move || ShmSender::connect_timeout(&name, 10 * SECOND)
+    });
+    let receiver = ShmReceiver::bind(&name).unwrap();
+    waiting.join().unwrap().unwrap();
+    drop(receiver);
+    assert_eq!(ShmSender::connect(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(ShmSender::bind("fifo:///tmp/x").unwrap_err().kind(), ErrorKind::UnknownScheme);
+}
+
+#[test]
+fn a_name_of_a_killed_owner_is_no_peer_and_is_taken_over() {
+    let name = name();
+    let mut child = Child::start("bind a sender, and wait", &name);
+    let mut receiver = ShmReceiver::connect_timeout(&name, 10 * SECOND).unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"bound");
+    assert_eq!(receiver.stats().peer_pid, Some(child.id()));
+    child.kill();
+    assert_eq!(kind(receiver.recv()), ErrorKind::Disconnected);
+    assert_eq!(ShmReceiver::connect(&name).unwrap_err().kind(), ErrorKind::NoPeer);
+    let mut again = ShmReceiver::bind(&name).unwrap();
+    let mut sender = ShmSender::connect(&name).unwrap();
+    sender.send(b"anew").unwrap();
+    assert_eq!(again.recv().unwrap(), b"anew");
+}
+
+#[test]
+fn a_sender_killed_inside_a_message_is_truncated_then_disconnected() {
+    let name = name();
+    let mut receiver = ShmReceiver::bind(format!("{name}?capacity=4K")).unwrap();
+    let mut child = Child::start("send a long message", &name);
+    assert_eq!(receiver.recv().unwrap(), b"first");
+    // The record after it: the word of its head, with the bit that says that more follow.
+    let memory = Segment::open(&name).unwrap();
+    let head = memory.atomic_u64(4096 + 16).unwrap();
+    until("a piece is there", || head.load(std::sync::atomic::Ordering::Acquire) >> 32 == 0b101);
+    child.kill();
+    assert_eq!(kind(receiver.recv()), ErrorKind::Truncated);
+    assert_eq!(kind(receiver.recv()), ErrorKind::Disconnected);
+    assert_eq!(kind(receiver.try_recv()), ErrorKind::Disconnected);
+}
+
+#[test]
+fn a_killed_peer_that_nobody_waits_for_is_noticed_within_a_second() {
+    let name = name();
+    let mut receiver = ShmReceiver::bind(&name).unwrap();
+    let mut child = Child::start("send for ever", &name);
+    receiver.recv().unwrap();
+    child.kill_and_leave();
+    let started = Instant::now();
+    while receiver.recv_timeout(10 * SECOND).is_ok() {}
+    assert_eq!(kind(receiver.recv()), ErrorKind::Disconnected);
+    assert!(started.elapsed() < SECOND, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_stopped_peer_is_not_a_dead_one() {
+    let name = name();
+    let mut receiver = ShmReceiver::bind(&name).unwrap();
+    let child = Child::start("send for ever", &name);
+    receiver.recv().unwrap();
+    child.stop();
+    let error = loop {
+        match receiver.recv_timeout(Duration::from_millis(200)) {
+            Ok(message) => assert_eq!(message, b"again"),
+            Err(error) => break error.kind(),
+        }
+    };
+    assert_eq!(error, ErrorKind::TimedOut);
+    child.resume();
+    assert_eq!(receiver.recv().unwrap(), b"again");
+}
+
+#[test]
+fn a_child_of_a_killed_peer_does_not_keep_the_connection_up() {
+    let name = name();
+    let mut receiver = ShmReceiver::bind(&name).unwrap();
+    let mut child = Child::start("fork, and wait", &name);
+    assert_eq!(receiver.recv().unwrap(), b"forked");
+    let started = Instant::now();
+    child.kill();
+    assert_eq!(kind(receiver.recv_timeout(10 * SECOND)), ErrorKind::Disconnected);
+    assert!(started.elapsed() < SECOND);
+}
+
+#[test]
+fn dropping_the_sending_half_of_a_pair_ends_one_direction_only() {
+    let name = name();
+    let (server_tx, mut server_rx) = ShmPair::bind(&name).unwrap().split();
+    let (mut client_tx, mut client_rx) = ShmPair::connect(&name).unwrap().split();
+    drop(server_tx);
+    assert_eq!(kind(client_rx.recv()), ErrorKind::Disconnected);
+    client_tx.send(b"still").unwrap();
+    assert_eq!(server_rx.recv().unwrap(), b"still");
+    assert_eq!(ShmPair::connect(&name).unwrap_err().kind(), ErrorKind::Busy);
+}
+
+#[test]
+fn a_full_ring_has_room_again_when_a_few_messages_were_read() {
+    let ring = Ring::one_way(1 << 16).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    for _ in 0..3 {
+        while sender.try_send(&[1; 100]).is_ok() {}
+        assert_eq!(sender.try_send(&[1; 100]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        // One to make room, and as much as may have to be left free at the end of the ring.
+        for _ in 0..3 {
+            receiver.recv().unwrap();
+        }
+        sender.try_send(&[1; 100]).unwrap();
+    }
+    while sender.try_send(&[1; 100]).is_ok() {}
+    let timeout = Duration::from_millis(60);
+    assert_eq!(sender.send_timeout(&[1; 100], timeout).unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn messages_of_every_length_pass_a_ring_that_is_shorter() {
+    let ring = Ring::one_way(4096).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let lengths = || (0..12_000usize).step_by(13).chain(1000..1100).chain(2000..2100).chain(4050..4150);
+    let message = |length: usize| (0..length).map(|at| (at * 31 + length) as u8).collect::<Vec<_>>();
+    let sending = std::thread::spawn(move || {
+        for length in lengths() {
+            sender.send(&message(length)).unwrap();
+        }
+        sender
+    });
+    for length in lengths() {
+        assert!(receiver.recv().unwrap() == message(length), "{length} bytes");
+    }
+    let stats = sending.join().unwrap().stats();
+    assert_eq!(stats.messages, lengths().count() as u64);
+    assert_eq!(stats.bytes, lengths().sum::<usize>() as u64);
+    assert_eq!(stats.peer_pid, Some(std::process::id()));
+    let received = receiver.stats();
+    assert_eq!((received.messages, received.bytes), (stats.messages, stats.bytes));
+}
+
+#[test]
+fn a_message_cut_short_by_its_deadline_goes_on_at_the_next_call() {
+    let ring = Ring::one_way(4096).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let long: Vec<u8> = (0..100_000).map(|at: u32| at as u8).collect();
+    sender.try_send(&long).expect("a part is on its way, so it is accepted");
+    assert_eq!(sender.try_send(b"no").unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(sender.flush(Wait::Never).unwrap_err().kind(), ErrorKind::WouldBlock);
+    let receiving = std::thread::spawn(move || {
+        let long = receiver.recv_vec().unwrap();
+        (long, receiver.recv_vec().unwrap())
+    });
+    sender.send(b"next").unwrap();
+    assert_eq!(receiving.join().unwrap(), (long, b"next".to_vec()));
+}
+
+#[test]
+fn a_loan_is_written_and_a_message_read_in_place() {
+    let ring = Ring::one_way(1 << 16).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    for length in [0, 1, 8, 100, sender.max_loan()] {
+        // SAFETY: the other end is this test's, and does not touch what is lent.
+        let mut loan = unsafe { sender.loan(length, Wait::Never) }.unwrap();
+        loan.iter_mut().enumerate().for_each(|(at, byte)| *byte = at as u8);
+        loan.commit();
+        // SAFETY: as above.
+        let message = unsafe { receiver.borrow(Wait::Never) }.unwrap();
+        assert_eq!(message.len(), length);
+        assert!(message.iter().enumerate().all(|(at, byte)| *byte == at as u8));
+        assert_eq!(message.as_ptr().addr() % 8, 0);
+    }
+    // SAFETY: as above.
+    drop(unsafe { sender.loan(10, Wait::Never) }.unwrap());
+    assert_eq!(kind(receiver.try_recv()), ErrorKind::WouldBlock);
+    let beyond = sender.max_loan() + 1;
+    // SAFETY: as above.
+    let error = unsafe { sender.loan(beyond, Wait::Never) }.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+    sender.try_send(&vec![0; 40_000]).unwrap();
+    // SAFETY: as above.
+    let error = unsafe { receiver.borrow(Wait::Never) }.map(|message| message.len()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(receiver.recv().unwrap().len(), 40_000);
+}
+
+#[test]
+fn an_unnamed_ring_is_handed_over_by_descriptor_and_each_end_taken_once() {
+    let ring = Ring::both_ways(4096).unwrap();
+    let theirs = Ring::from_fd(ring.try_clone_fd().unwrap()).unwrap();
+    let (mut one, mut two) = (ring.pair().unwrap(), theirs.pair().unwrap());
+    assert_eq!(ring.pair().unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(ring.sender().unwrap_err().kind(), ErrorKind::GeometryMismatch);
+    one.send(b"ping").unwrap();
+    assert_eq!(two.recv().unwrap(), b"ping");
+    two.send(b"pong").unwrap();
+    assert_eq!(one.recv().unwrap(), b"pong");
+    let other = Segment::anonymous(1 << 16).unwrap();
+    let fd = other.fd().unwrap().try_clone_to_owned().unwrap();
+    assert_eq!(Ring::from_fd(fd).unwrap_err().kind(), ErrorKind::NoPeer);
+}
+
+#[test]
+fn ends_taken_after_a_fork_talk_across_it() {
+    let ring = Ring::both_ways(4096).unwrap();
+    // SAFETY: the child uses what it has inherited only, and ends.
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Child => {
+            let mut pair = ring.pair().unwrap();
+            let question = pair.recv_vec().unwrap();
+            pair.send(&question).unwrap();
+            // Without running anything else of the test harness.
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(0) };
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            let mut pair = ring.pair().unwrap();
+            pair.send(b"across").unwrap();
+            assert_eq!(pair.recv().unwrap(), b"across");
+            assert_eq!(kind(pair.recv()), ErrorKind::Disconnected);
+            nix::sys::wait::waitpid(child, None).unwrap();
+        }
+    }
+}
+
+fn kind<T>(result: ipc_shm::Result<T>) -> ErrorKind {
+    result.map(|_| ()).unwrap_err().kind()
+}
