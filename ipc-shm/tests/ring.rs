@@ -245,7 +245,7 @@ fn a_loan_is_written_and_a_message_read_in_place() {
         assert_eq!(message.as_ptr().addr() % 8, 0);
     }
     // SAFETY: as above.
-    drop(unsafe { sender.loan(10, Wait::Never) }.unwrap());
+    let _not_committed = unsafe { sender.loan(10, Wait::Never) }.unwrap();
     assert_eq!(kind(receiver.try_recv()), ErrorKind::WouldBlock);
     let beyond = sender.max_loan() + 1;
     // SAFETY: as above.

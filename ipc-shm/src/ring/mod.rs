@@ -10,11 +10,14 @@
 //! | `presence` | who has which side, and whether the other still lives |
 //! | `open` | making, finding, joining |
 //! | `link`, `sender`, `receiver`, `pair`, `stats` | the ends that users hold |
+//! | `in_place` | loan and commit, borrow and release |
 //! | `unnamed` | rings without a name, handed over by descriptor or by a fork |
 
 #[allow(unsafe_code)]
 mod area;
 mod core;
+#[allow(unsafe_code)]
+mod in_place;
 #[allow(unsafe_code)]
 mod kernel;
 mod layout;
@@ -24,15 +27,18 @@ mod loom_tests;
 mod memory;
 mod open;
 mod pair;
+#[cfg(test)]
+mod plain_tests;
 mod presence;
 mod receiver;
 mod sender;
 mod stats;
 mod unnamed;
 
+pub use in_place::{Borrowed, Loan};
 pub use pair::ShmPair;
-pub use receiver::{Borrowed, ShmReceiver};
-pub use sender::{Loan, ShmSender};
+pub use receiver::ShmReceiver;
+pub use sender::ShmSender;
 pub use stats::Stats;
 pub use unnamed::Ring;
 

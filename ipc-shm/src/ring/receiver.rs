@@ -36,12 +36,12 @@ use std::time::Duration;
 /// Only the process that opened it may use it. Dropping it in a child has no effect on the peer.
 #[derive(Debug)]
 pub struct ShmReceiver {
-    consumer: Consumer<Area>,
-    link: Link,
+    pub(super) consumer: Consumer<Area>,
+    pub(super) link: Link,
     /// The message that was received last, and more.
     buffer: Vec<u8>,
     /// How much of `buffer` is the beginning of a message whose other pieces have not come yet.
-    partial: usize,
+    pub(super) partial: usize,
     /// Nothing is held, nothing is wrong, and `buffer` is neither longer than usual nor than a message
     /// may be.
     is_plain: bool,
@@ -119,35 +119,8 @@ impl ShmReceiver {
         self.link.endpoint()
     }
 
-    /// Receives one message in place: it is not copied, and its room is the sender's again when the
-    /// result is dropped.
-    ///
-    /// Only messages that lie in the ring in one piece can be had like this: those that were sent with up
-    /// to a quarter of its capacity, or [loaned](super::ShmSender::loan) with up to half.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`recv_within`](Receiver::recv_within), and [`Unsupported`](ErrorKind::Unsupported) if the next
-    /// message is in pieces: `recv` gets it.
-    ///
-    /// # Safety
-    ///
-    /// As long as the result lives, the other process writes nothing into these bytes. That is so if it
-    /// uses this crate and can be trusted not to do anything else with the memory.
-    #[allow(unsafe_code)]
-    pub unsafe fn borrow(&mut self, wait: Wait) -> Result<Borrowed<'_>> {
-        match self.next_record(wait) {
-            Ok(record) if record.more || self.partial > 0 => {
-                let error = Error::new(ErrorKind::Unsupported, "borrow").at(self.link.endpoint());
-                Err(error.with_detail("the message is in pieces, too long for its ring; use recv"))
-            }
-            Ok(record) => Ok(Borrowed { receiver: self, record }),
-            Err(error) => Err(error.at(self.link.endpoint())),
-        }
-    }
-
     /// Waits for a record. It stays the next one until the consumer goes beyond it.
-    fn next_record(&mut self, wait: Wait) -> Result<Record> {
+    pub(super) fn next_record(&mut self, wait: Wait) -> Result<Record> {
         self.link.check()?;
         let mut attempt = Attempt::new(wait);
         loop {
@@ -278,34 +251,5 @@ impl Drop for ShmReceiver {
         if self.link.presence().is_mine() {
             self.consumer.close();
         }
-    }
-}
-
-/// A message in the ring; see [`ShmReceiver::borrow`]. Dropping it gives its room back to the sender.
-#[derive(Debug)]
-pub struct Borrowed<'a> {
-    receiver: &'a mut ShmReceiver,
-    record: Record,
-}
-
-impl std::ops::Deref for Borrowed<'_> {
-    type Target = [u8];
-
-    #[allow(unsafe_code)]
-    fn deref(&self) -> &[u8] {
-        let memory = self.receiver.consumer.memory();
-        let payload = memory.payload(self.record.words(memory));
-        // SAFETY: the record was checked to lie in the data, which is mapped as long as the receiver, which
-        // this borrows; who called `borrow` has promised that nobody writes to it meanwhile, and we
-        // ourselves only do when the record is gone beyond, in `drop`.
-        unsafe { std::slice::from_raw_parts(payload.as_ptr(), self.record.len) }
-    }
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        let receiver = &mut *self.receiver;
-        receiver.consumer.advance(self.record);
-        receiver.link.count(self.record.len);
     }
 }

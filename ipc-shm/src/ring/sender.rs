@@ -40,8 +40,8 @@ use std::time::Duration;
 /// Only the process that opened it may use it. Dropping it in a child has no effect on the peer.
 #[derive(Debug)]
 pub struct ShmSender {
-    producer: Producer<Area>,
-    link: Link,
+    pub(super) producer: Producer<Area>,
+    pub(super) link: Link,
     /// The rest of a message that was accepted when only a part of it had gone out, and how much of that
     /// rest has gone out since.
     rest: Vec<u8>,
@@ -109,34 +109,8 @@ impl ShmSender {
         self.link.endpoint()
     }
 
-    /// The longest message that [`loan`](ShmSender::loan) has room for, in bytes: half of the ring, less 8.
-    pub fn max_loan(&self) -> usize {
-        self.producer.max_record()
-    }
-
-    /// Room in the ring for a message of `len` bytes, to be written in place and then
-    /// [committed](Loan::commit): it is not copied. Dropped without that, nothing was sent.
-    ///
-    /// The bytes are at first whatever was there before. They begin at a multiple of 8.
-    ///
-    /// # Errors
-    ///
-    /// Those of `send`; [`MessageTooLarge`](ErrorKind::MessageTooLarge) beyond
-    /// [`max_loan`](ShmSender::max_loan).
-    ///
-    /// # Safety
-    ///
-    /// As long as the loan lives, the other process neither reads nor writes these bytes. That is so if it
-    /// uses this crate and can be trusted not to do anything else with the memory.
-    #[allow(unsafe_code)]
-    pub unsafe fn loan(&mut self, len: usize, wait: Wait) -> Result<Loan<'_>> {
-        match self.reserve(len, wait) {
-            Ok(record) => Ok(Loan { sender: self, record }),
-            Err(error) => Err(self.failed(error)),
-        }
-    }
-
-    fn reserve(&mut self, len: usize, wait: Wait) -> Result<Record> {
+    /// Room for a message of `len` bytes in one piece.
+    pub(super) fn reserve(&mut self, len: usize, wait: Wait) -> Result<Record> {
         let max = self.max_loan().min(self.link.max_message);
         if len > max {
             return Err(Error::new(ErrorKind::MessageTooLarge, "loan").with_limit(
@@ -221,7 +195,7 @@ impl ShmSender {
 
     /// After an error, the next call looks whether anything goes at all.
     #[cold]
-    fn failed(&mut self, error: Error) -> Error {
+    pub(super) fn failed(&mut self, error: Error) -> Error {
         self.until_check = 0;
         error.at(self.link.endpoint())
     }
@@ -342,45 +316,4 @@ fn too_large(len: usize, max: usize) -> Error {
 
 fn is_out_of_time(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-/// Room for a message in the ring; see [`ShmSender::loan`].
-#[derive(Debug)]
-pub struct Loan<'a> {
-    sender: &'a mut ShmSender,
-    record: Record,
-}
-
-impl Loan<'_> {
-    /// Sends it.
-    pub fn commit(self) {
-        let Loan { sender, record } = self;
-        sender.producer.publish(record);
-        sender.link.count(record.len);
-    }
-
-    fn payload(&self) -> std::ptr::NonNull<u8> {
-        let memory = self.sender.producer.memory();
-        memory.payload(self.record.words(memory))
-    }
-}
-
-impl std::ops::Deref for Loan<'_> {
-    type Target = [u8];
-
-    #[allow(unsafe_code)]
-    fn deref(&self) -> &[u8] {
-        // SAFETY: the room was checked to lie in the data, which is mapped as long as the sender, which this
-        // borrows; who called `loan` has promised that the other process leaves it alone, and we ourselves
-        // write to it only through `deref_mut`.
-        unsafe { std::slice::from_raw_parts(self.payload().as_ptr(), self.record.len) }
-    }
-}
-
-impl std::ops::DerefMut for Loan<'_> {
-    #[allow(unsafe_code)]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `deref`; `&mut self` is the only way to it in this process.
-        unsafe { std::slice::from_raw_parts_mut(self.payload().as_ptr(), self.record.len) }
-    }
 }

@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// An endpoint that nobody else uses.
-pub fn name() -> String {
+pub(crate) fn name() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     format!("shm://ring-test-{}-{number}", std::process::id())
 }
 
 /// Looks until it is so; fails after ten seconds.
-pub fn until(what: &str, mut look: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut look: impl FnMut() -> bool) {
     let started = Instant::now();
     while !look() {
         assert!(started.elapsed() < Duration::from_secs(10), "not in time: {what}");
@@ -30,61 +30,61 @@ const TASK: &str = "RING_TEST_TASK";
 const NAME: &str = "RING_TEST_NAME";
 
 /// In a child: what it is to do, and with which endpoint.
-pub fn task() -> Option<(String, String)> {
+pub(crate) fn task() -> Option<(String, String)> {
     Some((std::env::var(TASK).ok()?, std::env::var(NAME).ok()?))
 }
 
-pub fn wait_for_ever() {
+pub(crate) fn wait_for_ever() {
     loop {
         std::thread::park();
     }
 }
 
 /// Returns when the parent has dropped the [`Child`].
-pub fn wait_for_end_of_input() {
+pub(crate) fn wait_for_end_of_input() {
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 /// Another process: this test binary, running its test `child` with a task. Killed when dropped.
-pub struct Child(std::process::Child);
+pub(crate) struct Child(std::process::Child);
 
 impl Child {
-    pub fn start(task: &str, name: &str) -> Child {
+    pub(crate) fn start(task: &str, name: &str) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["child", "--exact", "--test-threads=1"]).env(TASK, task).env(NAME, name);
         Child(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
     /// Kills it, and waits for its end.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
     /// Kills it, and leaves it a zombie until dropped.
-    pub fn kill_and_leave(&mut self) {
+    pub(crate) fn kill_and_leave(&mut self) {
         self.0.kill().unwrap();
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
 
     /// Whether it is still running.
-    pub fn runs(&mut self) -> bool {
+    pub(crate) fn runs(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end; whether it was a success.
-    pub fn succeeds(&mut self) -> bool {
+    pub(crate) fn succeeds(&mut self) -> bool {
         self.0.wait().unwrap().success()
     }
 
