@@ -8,6 +8,7 @@ mod common;
 
 use common::{Child, name, until};
 use ipc_shm::{ErrorKind, Receiver, Ring, Segment, Sender, ShmPair, ShmReceiver, ShmSender, Wait};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,6 +31,21 @@ fn child() {
             let mut sender = ShmSender::connect(&name).unwrap();
             sender.send(b"first").unwrap();
             sender.send(&vec![7; 1 << 20]).unwrap();
+        }
+        "bind a sender, drop it in a child" => {
+            let mut sender = ShmSender::bind(&name).unwrap();
+            // SAFETY: the child drops what it has inherited, and ends.
+            match unsafe { nix::unistd::fork() }.unwrap() {
+                nix::unistd::ForkResult::Child => {
+                    drop(sender);
+                    std::process::exit(0);
+                }
+                nix::unistd::ForkResult::Parent { child } => {
+                    nix::sys::wait::waitpid(child, None).unwrap();
+                    sender.send(b"still here").unwrap();
+                    common::wait_for_ever();
+                }
+            }
         }
         "fork, and wait" => {
             let mut sender = ShmSender::connect(&name).unwrap();
@@ -158,6 +174,71 @@ fn a_child_of_a_killed_peer_does_not_keep_the_connection_up() {
     child.kill();
     assert_eq!(kind(receiver.recv_timeout(10 * SECOND)), ErrorKind::Disconnected);
     assert!(started.elapsed() < SECOND);
+}
+
+#[test]
+fn a_forked_child_that_drops_an_end_changes_nothing() {
+    let name = name();
+    let mut child = Child::start("bind a sender, drop it in a child", &name);
+    let mut receiver = ShmReceiver::connect_timeout(&name, 10 * SECOND).unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"still here");
+    assert_eq!(kind(receiver.recv_timeout(Duration::from_millis(60))), ErrorKind::TimedOut);
+    assert!(child.runs());
+    assert_eq!(ShmReceiver::bind(&name).unwrap_err().kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_lost_wake_up_costs_a_short_delay() {
+    const CONSUMER_WAITS: usize = 1024 + 128;
+    let ring = Ring::one_way(4096).unwrap();
+    let memory = Segment::from_fd(ring.try_clone_fd().unwrap()).unwrap();
+    let waits = memory.atomic_u64(CONSUMER_WAITS).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    let receiving = std::thread::spawn(move || (receiver.recv_vec(), Instant::now()));
+    until("the receiver sleeps", || waits.load(Relaxed) == 2);
+    // As if somebody had been killed between clearing the word and waking.
+    waits.store(0, Relaxed);
+    sender.send(b"message").unwrap();
+    let sent = Instant::now();
+    let (received, at) = receiving.join().unwrap();
+    assert_eq!(received.unwrap(), b"message");
+    assert!(at.saturating_duration_since(sent) < Duration::from_millis(100));
+}
+
+#[test]
+fn the_death_of_a_peer_in_another_pid_namespace_shows_by_its_locks() {
+    const NAMESPACE_OF_A: usize = 128 + 8;
+    let name = name();
+    let mut receiver = ShmReceiver::bind(&name).unwrap();
+    let mut child = Child::start("send for ever", &name);
+    until("it has come", || receiver.stats().peer_pid.is_some());
+    let memory = Segment::open(&name).unwrap();
+    let namespace = memory.atomic_u64(NAMESPACE_OF_A).unwrap();
+    until("it has said where", || namespace.load(Relaxed) != 0);
+    namespace.store(1, Relaxed);
+    drop(memory);
+    receiver.recv().unwrap();
+    child.kill_and_leave();
+    while receiver.recv_timeout(10 * SECOND).is_ok() {}
+    assert_eq!(kind(receiver.recv()), ErrorKind::Disconnected);
+}
+
+#[test]
+fn a_system_v_key_is_gone_when_both_have_met_and_is_taken_over_from_the_dead() {
+    let key = format!("sysvshm://{:#x}", 0x7000_0000 | std::process::id());
+    let mut child = Child::start("bind a sender, and wait", &key);
+    until("it has bound", || Segment::open(&key).is_ok());
+    assert_eq!(ShmReceiver::bind(&key).unwrap_err().kind(), ErrorKind::AddrInUse);
+    child.kill();
+    let mut receiver = ShmReceiver::bind(&key).unwrap();
+    let mut sender = ShmSender::connect(&key).unwrap();
+    assert_eq!(Segment::open(&key).unwrap_err().kind(), ErrorKind::NotFound);
+    sender.send(b"met").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"met");
+    // The key is free for the next two.
+    drop(ShmReceiver::bind(&key).unwrap());
+    sender.send(b"still").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"still");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::core::ASLEEP;
 use super::kernel;
 use super::layout::{self, Layout, Side};
 use super::memory::{Memory, copy_in, copy_out};
+use super::presence::Presence;
 use crate::map::Map;
 use crate::segment::Segment;
 use std::cell::Cell;
@@ -62,9 +63,12 @@ impl Area {
         })
     }
 
-    /// From now on, leave fences to the peer if it makes them for all.
-    pub(super) fn rely_on_peer(&self, peer_fences_all: bool) {
-        self.peer_fences_all.set(self.fences_all && peer_fences_all);
+    /// From now on, leaves fences to the peer, if it is there and makes them for all.
+    #[inline]
+    pub(super) fn rely_on_peer(&self, presence: &Presence) {
+        if self.fences_all && !self.peer_fences_all.get() {
+            self.peer_fences_all.set(presence.peer_fences_all());
+        }
     }
 
     /// The payload's words as bytes, for those who read and write in place.

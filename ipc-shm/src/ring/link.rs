@@ -13,8 +13,8 @@ const LOOK_UP: Duration = Duration::from_millis(20);
 
 /// How many looks make one step of spinning, so that the clock is not read after each; the first of them
 /// without a pause, as an answer is often on its way.
-const LOOKS: u32 = 64;
-const EAGER_LOOKS: u32 = 48;
+const LOOKS: u32 = 512;
+const EAGER_LOOKS: u32 = 480;
 
 /// The connection of an end to its peer.
 #[derive(Debug)]
@@ -105,6 +105,11 @@ impl Link {
         self.peer_gone
     }
 
+    /// How often to [`look`] before anything else.
+    pub(super) fn looks(&self, wait: Wait) -> u32 {
+        if wait == Wait::Never || self.waiter.never_spins() { 1 } else { LOOKS }
+    }
+
     /// Says what to do after a look that found nothing, or that the time is over.
     pub(super) fn pause(&mut self, attempt: &mut Attempt) -> Result<Pause> {
         match attempt.next(&mut self.waiter) {
@@ -135,15 +140,11 @@ impl Link {
     }
 }
 
-/// Looks again and again for a fraction of a microsecond, unless the call is not to wait: whether it was
-/// found.
+/// Looks so often, which takes a fraction of a microsecond: whether it was found.
 #[inline]
-pub(super) fn spin<E>(wait: Wait, mut look: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
-    if wait == Wait::Never {
-        return Ok(false);
-    }
-    for turn in 0..LOOKS {
-        if look()? {
+pub(super) fn look<E>(looks: u32, mut found: impl FnMut() -> Result<bool, E>) -> Result<bool, E> {
+    for turn in 0..looks {
+        if found()? {
             return Ok(true);
         }
         if turn >= EAGER_LOOKS {

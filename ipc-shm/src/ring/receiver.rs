@@ -2,7 +2,7 @@
 
 use super::area::Area;
 use super::core::{Consumer, Record};
-use super::link::{Link, Pause, spin};
+use super::link::{Link, Pause, look};
 use super::presence::Presence;
 use super::stats::Stats;
 use super::{CAPABILITIES, open};
@@ -181,11 +181,13 @@ impl ShmReceiver {
     /// Waits until it may be worth to look again, or fails.
     #[cold]
     fn wait_for_record(&mut self, wait: Wait, attempt: &mut Attempt) -> Result<()> {
+        self.consumer.memory().rely_on_peer(self.link.presence());
         self.consumer.give_back();
         self.link.stats.waits += 1;
+        let looks = self.link.looks(wait);
         let consumer = &mut self.consumer;
         loop {
-            match spin(wait, || consumer.peek().map(|record| record.is_some())) {
+            match look(looks, || consumer.peek().map(|record| record.is_some())) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(corrupted) => return Err(self.link.corrupted(corrupted)),
@@ -203,7 +205,6 @@ impl ShmReceiver {
                     Err(corrupted) => Err(self.link.corrupted(corrupted)),
                 };
             }
-            consumer.memory().rely_on_peer(self.link.presence().peer_fences_all());
             match self.link.pause(attempt)? {
                 Pause::Look => {}
                 Pause::Sleep(limit) => {

@@ -2,7 +2,7 @@
 
 use super::area::Area;
 use super::core::{Producer, Record};
-use super::link::{Link, Pause, spin};
+use super::link::{Link, Pause, look};
 use super::presence::Presence;
 use super::stats::Stats;
 use super::{CAPABILITIES, open};
@@ -151,7 +151,7 @@ impl ShmSender {
     fn ready(&mut self, wait: Wait, attempt: &mut Attempt) -> Result<()> {
         self.until_check = 0;
         self.link.check()?;
-        self.producer.memory().rely_on_peer(self.link.presence().peer_fences_all());
+        self.producer.memory().rely_on_peer(self.link.presence());
         if self.producer.is_closed() || self.link.peer_is_gone() {
             return Err(self.link.end(ErrorKind::Disconnected, ""));
         }
@@ -243,9 +243,10 @@ impl ShmSender {
     #[cold]
     fn wait_for_room(&mut self, len: usize, wait: Wait, attempt: &mut Attempt) -> Result<()> {
         self.link.stats.waits += 1;
+        let looks = self.link.looks(wait);
         let producer = &mut self.producer;
         loop {
-            match spin(wait, || producer.reserve(len).map(|room| room.is_some())) {
+            match look(looks, || producer.reserve(len).map(|room| room.is_some())) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(corrupted) => return Err(self.link.corrupted(corrupted)),
@@ -253,7 +254,6 @@ impl ShmSender {
             if producer.is_closed() || self.link.peer_is_gone() {
                 return Err(self.link.end(ErrorKind::Disconnected, ""));
             }
-            producer.memory().rely_on_peer(self.link.presence().peer_fences_all());
             match self.link.pause(attempt) {
                 Ok(Pause::Look) => {}
                 Ok(Pause::Sleep(limit)) => {
