@@ -138,7 +138,3 @@ mod posix_pair {
 mod sysv {
     ipc_core::conformance_tests!(super::OneWay("sysvshm"));
 }
-
-mod sysv_pair {
-    ipc_core::conformance_tests!(super::Pairs("sysvshm"));
-}

@@ -181,8 +181,6 @@ impl ShmReceiver {
     /// Waits until it may be worth to look again, or fails.
     #[cold]
     fn wait_for_record(&mut self, wait: Wait, attempt: &mut Attempt) -> Result<()> {
-        self.consumer.memory().rely_on_peer(self.link.presence());
-        self.consumer.give_back();
         self.link.stats.waits += 1;
         let looks = self.link.looks(wait);
         let consumer = &mut self.consumer;
@@ -192,6 +190,8 @@ impl ShmReceiver {
                 Ok(false) => {}
                 Err(corrupted) => return Err(self.link.corrupted(corrupted)),
             }
+            consumer.memory().rely_on_peer(self.link.presence());
+            consumer.give_back();
             if consumer.is_closed() || self.link.peer_is_gone() {
                 // What it has sent before is there by now.
                 return match consumer.peek() {
