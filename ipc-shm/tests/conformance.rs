@@ -23,13 +23,13 @@ impl Drop for Cleanup {
 
 /// An endpoint that no other test uses.
 fn unique(scheme: &str) -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    static NAMES: AtomicU32 = AtomicU32::new(0);
+    static KEYS: AtomicU32 = AtomicU32::new(0);
     let id = std::process::id();
     match scheme {
-        "shm" => format!("shm://conformance-{id}-{number}"),
-        // 22 bits of process id, and the tests of one process are fewer than 512.
-        _ => format!("sysvshm://{:#x}", (id << 9 | (number & 511)).max(1)),
+        "shm" => format!("shm://conformance-{id}-{}", NAMES.fetch_add(1, Ordering::Relaxed)),
+        // 22 bits of process id, and the tests that need a key are fewer than 512.
+        _ => format!("sysvshm://{:#x}", id << 9 | KEYS.fetch_add(1, Ordering::Relaxed) & 511),
     }
 }
 

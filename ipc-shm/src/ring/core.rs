@@ -326,14 +326,30 @@ impl<M: Memory> Consumer<M> {
     /// Sleeps until the producer publishes something, or `limit` is over, or a signal comes; not at all
     /// if something is there already.
     pub(crate) fn sleep(&mut self, limit: Duration) -> Result<(), Corrupted> {
-        self.give_back();
-        self.memory.consumer_waits().swap(ASLEEP, AcqRel);
+        self.lie_down();
         self.memory.heavy_fence();
-        if self.peek()?.is_none() && !self.is_closed() {
+        if !self.has_news()? {
             self.memory.sleep(self.memory.consumer_waits(), limit);
         }
-        self.memory.consumer_waits().store(AWAKE, Relaxed);
+        self.get_up();
         Ok(())
+    }
+
+    /// Says that it is about to sleep. A heavy fence and a look at [`has_news`](Consumer::has_news) must follow
+    /// before it does.
+    pub(crate) fn lie_down(&mut self) {
+        self.give_back();
+        self.memory.consumer_waits().swap(ASLEEP, AcqRel);
+    }
+
+    /// Says that it sleeps no more.
+    pub(crate) fn get_up(&self) {
+        self.memory.consumer_waits().store(AWAKE, Relaxed);
+    }
+
+    /// Whether there is a record, or the end.
+    pub(crate) fn has_news(&mut self) -> Result<bool, Corrupted> {
+        Ok(self.peek()?.is_some() || self.is_closed())
     }
 }
 

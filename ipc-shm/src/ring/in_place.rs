@@ -86,7 +86,7 @@ impl ShmReceiver {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_within`](Receiver::recv_within), and [`Unsupported`](ErrorKind::Unsupported) if the next
+    /// Those of [`recv_within`](ipc_core::Receiver::recv_within), and [`Unsupported`](ErrorKind::Unsupported) if the next
     /// message is in pieces: `recv` gets it.
     ///
     /// # Safety

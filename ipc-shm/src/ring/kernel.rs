@@ -20,6 +20,56 @@ pub(super) fn wait(word: &AtomicU64, expected: u32, limit: Duration) {
     }
 }
 
+/// The same with several words, at most [`MOST_WORDS`]: see "futex_waitv" in the kernel's documentation. Where
+/// the system has no such call, before Linux 5.16, it sleeps a millisecond.
+pub(super) fn wait_any<'a>(
+    words: impl Iterator<Item = &'a AtomicU64>,
+    expected: u32,
+    limit: Duration,
+) -> Result<(), Errno> {
+    /// `struct futex_waitv` of linux/futex.h.
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Waiter {
+        value: u64,
+        address: u64,
+        flags: u32,
+        reserved: u32,
+    }
+    /// A futex of 32 bits that is not private.
+    const FUTEX2_SIZE_U32: u32 = 2;
+    const NONE: Waiter = Waiter { value: 0, address: 0, flags: FUTEX2_SIZE_U32, reserved: 0 };
+    let mut waiters = [NONE; MOST_WORDS];
+    let mut count = 0;
+    for (waiter, word) in waiters.iter_mut().zip(words) {
+        waiter.value = expected.into();
+        waiter.address = lower_half(word).expose_provenance() as u64;
+        count += 1;
+    }
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
+    let deadline = now + nix::sys::time::TimeSpec::from(limit);
+    let deadline: &libc::timespec = deadline.as_ref();
+    // SAFETY: the kernel reads four aligned bytes inside each word, which all outlive the call, the list
+    // of as many elements as it is told, and the timespec.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            waiters.as_ptr(),
+            count,
+            0,
+            std::ptr::from_ref(deadline),
+            libc::CLOCK_MONOTONIC,
+        )
+    };
+    if Errno::result(result) == Err(Errno::ENOSYS) {
+        std::thread::sleep(limit.min(Duration::from_millis(1)));
+    }
+    Ok(())
+}
+
+/// How many words one call can wait for.
+pub(super) const MOST_WORDS: usize = 128;
+
 /// Wakes who sleeps on the word, in any process.
 pub(super) fn wake(word: &AtomicU64) {
     // SAFETY: for FUTEX_WAKE the address is only a name; nothing is written.

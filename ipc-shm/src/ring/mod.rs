@@ -11,11 +11,13 @@
 //! | `open` | making, finding, joining |
 //! | `link`, `sender`, `receiver`, `pair`, `stats` | the ends that users hold |
 //! | `in_place` | loan and commit, borrow and release |
+//! | `fan_in` | several senders, one receiver: rings composed |
 //! | `unnamed` | rings without a name, handed over by descriptor or by a fork |
 
 #[allow(unsafe_code)]
 mod area;
 mod core;
+mod fan_in;
 #[allow(unsafe_code)]
 mod in_place;
 #[allow(unsafe_code)]
@@ -35,6 +37,7 @@ mod sender;
 mod stats;
 mod unnamed;
 
+pub use fan_in::ShmFanIn;
 pub use in_place::{Borrowed, Loan};
 pub use pair::ShmPair;
 pub use receiver::ShmReceiver;

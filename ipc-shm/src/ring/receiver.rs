@@ -119,6 +119,11 @@ impl ShmReceiver {
         self.link.endpoint()
     }
 
+    /// The message of this length that [`recv_one`](Self::recv_one) has received.
+    pub(super) fn message(&self, len: usize) -> &[u8] {
+        self.buffer.get(..len).unwrap_or_default()
+    }
+
     /// Waits for a record. It stays the next one until the consumer goes beyond it.
     pub(super) fn next_record(&mut self, wait: Wait) -> Result<Record> {
         self.link.check()?;
@@ -133,7 +138,7 @@ impl ShmReceiver {
     }
 
     #[cold]
-    fn recv_one(&mut self, wait: Wait) -> Result<usize> {
+    pub(super) fn recv_one(&mut self, wait: Wait) -> Result<usize> {
         self.is_plain = false;
         self.link.check()?;
         let mut attempt = Attempt::new(wait);
@@ -238,10 +243,10 @@ impl Receiver for ShmReceiver {
             self.consumer.read(record, message);
             self.consumer.advance(record);
             self.link.count(record.len);
-            return Ok(self.buffer.get(..record.len).unwrap_or_default());
+            return Ok(self.message(record.len));
         }
         match self.recv_one(wait) {
-            Ok(len) => Ok(self.buffer.get(..len).unwrap_or_default()),
+            Ok(len) => Ok(self.message(len)),
             Err(error) => Err(error.at(self.link.endpoint())),
         }
     }

@@ -1,0 +1,80 @@
+//! Several senders and one receiver.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "ring_common/mod.rs"]
+mod common;
+
+use common::{Child, name, until};
+use ipc_shm::{ErrorKind, Receiver, Sender, ShmFanIn};
+use std::time::Duration;
+
+/// What the other process does; see [`Child`].
+#[test]
+fn child() {
+    let Some((task, name)) = common::task() else { return };
+    let mut sender = ShmFanIn::connect(&name).unwrap();
+    for number in 0..task.parse().unwrap() {
+        sender.send(format!("{} {number}", std::process::id()).as_bytes()).unwrap();
+    }
+    common::wait_for_end_of_input();
+}
+
+#[test]
+fn messages_of_several_processes_arrive_whole_and_in_each_ones_order() {
+    const COUNT: usize = 2000;
+    let name = name();
+    let mut receiver = ShmFanIn::bind(format!("{name}?capacity=4K"), 4).unwrap();
+    let children: Vec<_> = (0..4).map(|_| Child::start(&COUNT.to_string(), &name)).collect();
+    let mut next = vec![0; children.len()];
+    for _ in 0..children.len() * COUNT {
+        let message = String::from_utf8(receiver.recv_vec().unwrap()).unwrap();
+        let (id, number) = message.split_once(' ').unwrap();
+        let from = children.iter().position(|child| child.id().to_string() == id).unwrap();
+        assert_eq!(number, next[from].to_string());
+        next[from] += 1;
+    }
+    assert_eq!(receiver.try_recv().map(|_| ()).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_killed_sender_disturbs_nobody_and_its_place_is_free_again() {
+    let name = name();
+    let mut receiver = ShmFanIn::bind(&name, 2).unwrap();
+    let mut other = ShmFanIn::connect(&name).unwrap();
+    for _ in 0..3 {
+        let mut child = Child::start("1", &name);
+        receiver.recv().unwrap();
+        assert_eq!(ShmFanIn::connect(&name).unwrap_err().kind(), ErrorKind::Busy);
+        child.kill();
+        until("its place is free again", || {
+            other.send(b"other").unwrap();
+            assert_eq!(receiver.recv().unwrap(), b"other");
+            ShmFanIn::connect(&name).is_ok()
+        });
+        // What connected for a moment has left again.
+        let timeout = Duration::from_millis(60);
+        assert_eq!(receiver.recv_timeout(timeout).map(|_| ()).unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+}
+
+#[test]
+fn a_receiver_of_many_sleeps_until_one_of_them_sends() {
+    let name = name();
+    let mut receiver = ShmFanIn::bind(&name, 3).unwrap();
+    let mut senders: Vec<_> = (0..3).map(|_| ShmFanIn::connect(&name).unwrap()).collect();
+    for turn in 0..30 {
+        let receiving = std::thread::spawn(move || {
+            let message = receiver.recv_vec().unwrap();
+            (receiver, message)
+        });
+        senders[turn % 3].send(&[turn as u8]).unwrap();
+        let message;
+        (receiver, message) = receiving.join().unwrap();
+        assert_eq!(message, [turn as u8]);
+    }
+    drop(receiver);
+    assert_eq!(senders[0].send(b"").unwrap_err().kind(), ErrorKind::Disconnected);
+    assert_eq!(ShmFanIn::connect(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(ShmFanIn::bind(&name, 0).unwrap_err().kind(), ErrorKind::LimitExceeded);
+}
