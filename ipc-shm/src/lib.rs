@@ -9,8 +9,8 @@ mod segment;
 mod sys;
 
 pub use ring::{
-    Borrowed, CAPABILITIES, Loan, PAIR_CAPABILITIES, Ring, ShmFanIn, ShmPair, ShmReceiver, ShmSender,
-    Stats,
+    Borrowed, CAPABILITIES, Loan, PAIR_CAPABILITIES, Ring, ShmFanIn, ShmFanOut, ShmPair, ShmReceiver,
+    ShmSender, Slow, Stats,
 };
 pub use segment::{Segment, SegmentOptions};
 

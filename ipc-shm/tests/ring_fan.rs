@@ -1,4 +1,4 @@
-//! Several senders and one receiver.
+//! Several senders and one receiver, and one sender and several receivers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Child, name, until};
-use ipc_shm::{ErrorKind, Receiver, Sender, ShmFanIn};
+use ipc_shm::{ErrorKind, Receiver, Sender, ShmFanIn, ShmFanOut, Slow};
 use std::time::Duration;
 
 /// What the other process does; see [`Child`].
@@ -77,4 +77,77 @@ fn a_receiver_of_many_sleeps_until_one_of_them_sends() {
     assert_eq!(senders[0].send(b"").unwrap_err().kind(), ErrorKind::Disconnected);
     assert_eq!(ShmFanIn::connect(&name).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(ShmFanIn::bind(&name, 0).unwrap_err().kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn every_receiver_sees_every_message_and_a_slow_one_holds_the_sender_back() {
+    const COUNT: u32 = 3000;
+    let name = name();
+    let mut sender = ShmFanOut::bind(format!("{name}?capacity=4K"), 3, Slow::Hold).unwrap();
+    sender.send(b"to nobody").unwrap();
+    let receivers: Vec<_> = (0..3).map(|_| ShmFanOut::connect(&name).unwrap()).collect();
+    assert_eq!(sender.receivers(), 3);
+    assert_eq!(ShmFanOut::connect(&name).unwrap_err().kind(), ErrorKind::Busy);
+    let receiving = receivers.into_iter().map(|mut receiver| {
+        std::thread::spawn(move || {
+            for number in 0..COUNT {
+                assert_eq!(receiver.recv().unwrap(), number.to_le_bytes());
+            }
+            receiver.recv().map(|_| ()).unwrap_err().kind()
+        })
+    });
+    let receiving: Vec<_> = receiving.collect();
+    for number in 0..COUNT {
+        sender.send(&number.to_le_bytes()).unwrap();
+    }
+    drop(sender);
+    for thread in receiving {
+        assert_eq!(thread.join().unwrap(), ErrorKind::Disconnected);
+    }
+}
+
+#[test]
+fn a_full_receiver_that_holds_back_means_that_nobody_gets_the_message() {
+    let name = name();
+    let mut sender = ShmFanOut::bind(format!("{name}?capacity=4K"), 2, Slow::Hold).unwrap();
+    let (mut fast, slow) = (ShmFanOut::connect(&name).unwrap(), ShmFanOut::connect(&name).unwrap());
+    let mut sent = 0;
+    let error = loop {
+        match sender.try_send(&[1; 500]) {
+            Ok(()) => sent += 1,
+            Err(error) => break error.kind(),
+        }
+        fast.recv().unwrap();
+    };
+    assert_eq!(error, ErrorKind::WouldBlock);
+    assert_eq!(fast.try_recv().map(|_| ()).unwrap_err().kind(), ErrorKind::WouldBlock);
+    drop(slow);
+    sender.send(&[1; 500]).unwrap();
+    assert_eq!(fast.recv().unwrap(), [1; 500]);
+    assert!(sent > 3 && sender.receivers() == 1);
+    assert_eq!(sender.send(&[1; 2000]).unwrap_err().kind(), ErrorKind::MessageTooLarge);
+}
+
+#[test]
+fn a_slow_receiver_is_dropped_and_reads_what_it_has_got() {
+    let name = name();
+    let mut sender = ShmFanOut::bind(format!("{name}?capacity=4K"), 2, Slow::Drop).unwrap();
+    let (mut fast, mut slow) = (ShmFanOut::connect(&name).unwrap(), ShmFanOut::connect(&name).unwrap());
+    for number in 0..100 {
+        sender.send(&[number; 100]).unwrap();
+        assert_eq!(fast.recv().unwrap(), [number; 100]);
+    }
+    let mut number = 0;
+    let error = loop {
+        match slow.recv() {
+            Ok(message) => assert_eq!(message, [number; 100]),
+            Err(error) => break error.kind(),
+        }
+        number += 1;
+    };
+    assert_eq!(error, ErrorKind::Disconnected);
+    assert!((10..100).contains(&number));
+    let mut again = ShmFanOut::connect(&name).unwrap();
+    sender.send(b"again").unwrap();
+    assert_eq!(again.recv().unwrap(), b"again");
 }

@@ -8,9 +8,10 @@ use super::area::Area;
 use super::core::{ASLEEP, Consumer};
 use super::link::LOOK_UP;
 use super::memory::Memory;
+use super::open::PAUSE;
 use super::{CAPABILITIES, ShmReceiver, ShmSender, kernel};
 use ipc_core::{Address, Attempt, Capabilities, Endpoint, Error, ErrorKind, Receiver, Result, Scheme};
-use ipc_core::{Step, ToEndpoint, Wait, Waiter};
+use ipc_core::{Step, ToEndpoint, Wait, Waiter, Waiting};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +81,12 @@ impl ShmFanIn {
     /// [`Busy`](ErrorKind::Busy) if all places are taken, [`NotFound`](ErrorKind::NotFound) if there are none,
     /// and those of [`ShmSender::connect`].
     pub fn connect(endpoint: impl ToEndpoint) -> Result<ShmSender> {
-        first_free(&endpoint.to_endpoint()?, |place| ShmSender::connect(place))
+        Self::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting for a free place as long as `wait` says.
+    pub fn connect_within(endpoint: impl ToEndpoint, wait: Wait) -> Result<ShmSender> {
+        first_free(&endpoint.to_endpoint()?, wait, |place| ShmSender::connect(place))
     }
 
     /// What this transport can do.
@@ -178,18 +184,34 @@ pub(super) fn place(endpoint: &Endpoint, number: usize, operation: &'static str)
     Endpoint::new(endpoint.scheme(), Address::Object(name), endpoint.options().clone())
 }
 
-/// Connects to the first place that is free.
-pub(super) fn first_free<T>(endpoint: &Endpoint, connect: impl Fn(&Endpoint) -> Result<T>) -> Result<T> {
-    let mut result = Err(Error::new(ErrorKind::NotFound, "connect").at(endpoint.text()));
-    for number in 0..ShmFanIn::MAX_SENDERS {
-        match connect(&place(endpoint, number, "connect")?) {
-            // Taken, or about to be made anew.
-            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::NoPeer) => {
-                result = Err(Error::new(ErrorKind::Busy, "connect").at(endpoint.text()));
+/// Connects to the first place that is free, waiting for one as long as `wait` says.
+pub(super) fn first_free<T>(
+    endpoint: &Endpoint,
+    wait: Wait,
+    connect: impl Fn(&Endpoint) -> Result<T>,
+) -> Result<T> {
+    let mut attempt = Attempt::new(wait);
+    let mut waiter = Waiter::new(Waiting::Block);
+    loop {
+        let mut problem = ErrorKind::NotFound;
+        for number in 0..ShmFanIn::MAX_SENDERS {
+            match connect(&place(endpoint, number, "connect")?).map_err(|error| (error.kind(), error)) {
+                Ok(connected) => return Ok(connected),
+                // Taken, or about to be made anew.
+                Err((ErrorKind::Busy | ErrorKind::NoPeer, _)) => problem = ErrorKind::Busy,
+                Err((ErrorKind::NotFound, _)) => break,
+                Err((_, error)) => return Err(error),
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => return result,
-            connected => return connected,
         }
+        let kind = match attempt.next(&mut waiter) {
+            Ok(_) => {
+                let left = wait.remaining().unwrap_or(PAUSE);
+                std::thread::sleep(left.min(PAUSE));
+                continue;
+            }
+            Err(ErrorKind::WouldBlock) => problem,
+            Err(kind) => kind,
+        };
+        return Err(Error::new(kind, "connect").at(endpoint.text()));
     }
-    result
 }

@@ -12,12 +12,14 @@
 //! | `link`, `sender`, `receiver`, `pair`, `stats` | the ends that users hold |
 //! | `in_place` | loan and commit, borrow and release |
 //! | `fan_in` | several senders, one receiver: rings composed |
+//! | `fan_out` | one sender, several receivers that each see every message: the same |
 //! | `unnamed` | rings without a name, handed over by descriptor or by a fork |
 
 #[allow(unsafe_code)]
 mod area;
 mod core;
 mod fan_in;
+mod fan_out;
 #[allow(unsafe_code)]
 mod in_place;
 #[allow(unsafe_code)]
@@ -38,6 +40,7 @@ mod stats;
 mod unnamed;
 
 pub use fan_in::ShmFanIn;
+pub use fan_out::{ShmFanOut, Slow};
 pub use in_place::{Borrowed, Loan};
 pub use pair::ShmPair;
 pub use receiver::ShmReceiver;

@@ -15,7 +15,7 @@ use std::time::Duration;
 const DEFAULT_CAPACITY: usize = 1 << 20;
 
 /// How often who waits for a name to be bound again looks.
-const PAUSE: Duration = Duration::from_millis(2);
+pub(super) const PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) fn bind_sender(endpoint: Endpoint) -> Result<ShmSender> {
     let (layout, presence) = bind(&endpoint, Kind::OneWay, Side::A)?;

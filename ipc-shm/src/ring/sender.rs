@@ -47,7 +47,7 @@ pub struct ShmSender {
     rest: Vec<u8>,
     rest_sent: usize,
     /// Messages up to this length go in one piece.
-    max_single: usize,
+    pub(super) max_single: usize,
     /// How many messages to send before the clock is looked at again; zero while there is a `rest`, or
     /// nothing goes any more.
     until_check: u32,
