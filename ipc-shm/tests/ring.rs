@@ -185,6 +185,8 @@ fn a_forked_child_that_drops_an_end_changes_nothing() {
     assert_eq!(kind(receiver.recv_timeout(Duration::from_millis(60))), ErrorKind::TimedOut);
     assert!(child.runs());
     assert_eq!(ShmReceiver::bind(&name).unwrap_err().kind(), ErrorKind::AddrInUse);
+    child.kill();
+    drop(ShmReceiver::bind(&name).expect("taken over, so that nothing is left"));
 }
 
 #[test]
