@@ -13,8 +13,8 @@ pub(super) const LOOK_UP: Duration = Duration::from_millis(20);
 
 /// How many looks make one step of spinning, so that the clock is not read after each; the first of them
 /// without a pause, as an answer is often on its way.
-const LOOKS: u32 = 512;
-const EAGER_LOOKS: u32 = 480;
+const LOOKS: u32 = 128;
+const EAGER_LOOKS: u32 = 64;
 
 /// The connection of an end to its peer.
 #[derive(Debug)]
