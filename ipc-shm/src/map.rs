@@ -190,6 +190,7 @@ impl Drop for Map {
 ///
 /// `source` is valid for reads and `target` for writes of `len` bytes; they do not overlap.
 #[cfg(not(miri))]
+#[allow(clippy::pointers_in_nomem_asm_block, reason = "the function's address is not read through")]
 unsafe fn foreign_copy(source: *const u8, target: *mut u8, len: usize) {
     type Memcpy =
         unsafe extern "C" fn(*mut libc::c_void, *const libc::c_void, usize) -> *mut libc::c_void;

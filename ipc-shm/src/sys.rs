@@ -17,8 +17,6 @@ pub(crate) struct ShmInfo {
     pub(crate) attached: u64,
     /// Who made it; 0 if that process is of another pid namespace.
     pub(crate) creator: i32,
-    /// It has been removed, and goes when its last mapping goes.
-    pub(crate) removed: bool,
 }
 
 /// ftok(3): a key from a file that exists and a number that is not zero.
@@ -44,8 +42,6 @@ pub(crate) fn shm_info(id: i32) -> Result<ShmInfo, Errno> {
         mode: u32::from(ds.shm_perm.mode) & 0o777,
         attached: ds.shm_nattch,
         creator: ds.shm_cpid,
-        // SHM_DEST of shmctl(2), which the libc crate does not have.
-        removed: u32::from(ds.shm_perm.mode) & 0o1000 != 0,
     })
 }
 

@@ -15,7 +15,6 @@ mod posix;
 mod sysv;
 
 pub use options::SegmentOptions;
-pub(crate) use posix::{DIRECTORY, is_ours};
 
 use crate::map::Map;
 use ipc_core::{Endpoint, Error, ErrorKind, Result, ToEndpoint, Wait};
