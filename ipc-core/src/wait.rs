@@ -148,6 +148,7 @@ pub struct Attempt {
     /// When the first look failed.
     started: Option<Instant>,
     slept: bool,
+    passed_over: u32,
 }
 
 /// What to do before looking again.
@@ -162,7 +163,7 @@ pub enum Step {
 impl Attempt {
     /// A wait that has not looked yet.
     pub fn new(wait: Wait) -> Self {
-        Attempt { wait, started: None, slept: false }
+        Attempt { wait, started: None, slept: false, passed_over: 0 }
     }
 
     /// Says what to do after a look that found nothing, or that the time is over: the error is
@@ -199,6 +200,20 @@ impl Attempt {
         self.slept = false;
         match self.wait {
             Wait::Until(deadline) if deadline <= Instant::now() => Err(ErrorKind::TimedOut),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that something has come which is not for the caller, and that the wait goes on behind it. Fails
+    /// with [`ErrorKind::TimedOut`] if the time is over, so that a peer which sends such things without end
+    /// cannot hold a call beyond it; and a call that never waits fails with [`ErrorKind::WouldBlock`] after a
+    /// thousand of them.
+    pub fn passed_over(&mut self) -> Result<(), ErrorKind> {
+        const MOST: u32 = 1_000;
+        self.passed_over = self.passed_over.saturating_add(1);
+        match self.wait {
+            Wait::Until(deadline) if deadline <= Instant::now() => Err(ErrorKind::TimedOut),
+            Wait::Never if self.passed_over > MOST => Err(ErrorKind::WouldBlock),
             _ => Ok(()),
         }
     }
@@ -248,6 +263,16 @@ mod tests {
         assert_eq!(Attempt::new(Wait::Never).next(&mut waiter), Err(ErrorKind::WouldBlock));
         let past = Wait::Until(Instant::now());
         assert_eq!(Attempt::new(past).next(&mut waiter), Err(ErrorKind::TimedOut));
+    }
+
+    #[test]
+    fn what_is_passed_over_ends_a_wait_when_its_time_is_over() {
+        let past = Wait::Until(Instant::now());
+        assert_eq!(Attempt::new(past).passed_over(), Err(ErrorKind::TimedOut));
+        let mut never = Attempt::new(Wait::Never);
+        let passed = (0..10_000).take_while(|_| never.passed_over().is_ok()).count();
+        assert_eq!((passed, never.passed_over()), (1_000, Err(ErrorKind::WouldBlock)));
+        assert_eq!(Attempt::new(Wait::Forever).passed_over(), Ok(()));
     }
 
     #[test]
