@@ -18,7 +18,7 @@
 //! The eight bytes may be any, so of the [framings](crate::Framing) of a stream `lines` and `nul` do not
 //! do, and `raw` does not keep messages apart.
 
-use crate::{Error, ErrorKind, Receiver, Result, Sender, Wait};
+use crate::{Attempt, Error, ErrorKind, Receiver, Result, Sender, Wait};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -122,6 +122,7 @@ impl<P: Sender + Receiver> Caller<P> {
 
     /// Receives until the answer to `wanted` is there.
     fn receive(&mut self, wanted: u64, wait: Wait) -> Result<()> {
+        let mut attempt = Attempt::new(wait);
         loop {
             let (number, answer) = read(self.pair.recv_within(wait)?)?;
             if number == wanted {
@@ -129,12 +130,11 @@ impl<P: Sender + Receiver> Caller<P> {
                 self.answer.extend_from_slice(answer);
                 return Ok(());
             }
-            let Some(open) = self.open.get_mut(&number) else { continue };
-            if open.ticket.strong_count() > 0 {
-                open.answer = Some(answer.to_vec());
-            } else {
-                self.open.remove(&number);
+            match self.open.get_mut(&number) {
+                Some(open) if open.ticket.strong_count() > 0 => open.answer = Some(answer.to_vec()),
+                _ => drop(self.open.remove(&number)),
             }
+            attempt.passed_over().map_err(|kind| Error::new(kind, "recv"))?;
         }
     }
 

@@ -152,3 +152,26 @@ fn several_clients_are_answered_at_once() {
         serving.join().unwrap().unwrap();
     });
 }
+
+/// A pair whose peer sends without end: answers to a request that nobody has made.
+#[derive(Debug)]
+struct Flood;
+
+impl Sender for Flood {
+    fn send_within(&mut self, _: &[u8], _: Wait) -> ipc_socket::Result<()> {
+        Ok(())
+    }
+}
+
+impl Receiver for Flood {
+    fn recv_within(&mut self, _: Wait) -> ipc_socket::Result<&[u8]> {
+        Ok(&[0; 8])
+    }
+}
+
+#[test]
+fn answers_that_nobody_asked_for_do_not_hold_a_call_beyond_its_deadline() {
+    let mut caller = Caller::new(Flood);
+    let error = caller.call(b"x", Wait::timeout(SHORT)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+}
