@@ -8,7 +8,7 @@ use crate::ready::{Room, when_readable, when_writable};
 use crate::rights::{explain, numbers, unasked};
 use crate::stream::SEND;
 use crate::sys::{self, Arrived};
-use ipc_core::{Error, ErrorKind, Receiver, Result, Scheme, Sender, Wait, Waiter};
+use ipc_core::{Attempt, Error, ErrorKind, Receiver, Result, Scheme, Sender, Wait, Waiter};
 use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, UnixAddr, send, sendmsg};
 use std::io::{self, IoSlice};
@@ -210,6 +210,7 @@ impl DatagramReceiver {
 
     fn recv_one(&mut self, wait: Wait) -> Result<(usize, Peer)> {
         let udp = self.shared.endpoint.scheme() == Scheme::Udp;
+        let mut attempt = Attempt::new(wait);
         loop {
             let (size, lost, peer) = if udp { self.recv_udp(wait)? } else { self.recv_unix(wait)? };
             if size > self.buffer.len() {
@@ -225,6 +226,7 @@ impl DatagramReceiver {
             if wanted.is_some() && wanted != found {
                 self.descriptors.clear();
                 self.shared.turned_away.fetch_add(1, Ordering::Relaxed);
+                attempt.passed_over().map_err(|kind| Error::new(kind, "recv"))?;
                 continue;
             }
             if !self.shared.connected {

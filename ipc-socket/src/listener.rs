@@ -198,7 +198,10 @@ impl Listener {
             let error = match self.socket.accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) {
                 Ok((socket, address)) => match self.welcome(socket, &address)? {
                     Some(pair) => return Ok(pair),
-                    None => continue,
+                    None => {
+                        attempt.passed_over().map_err(|kind| Error::new(kind, "accept"))?;
+                        continue;
+                    }
                 },
                 Err(error) => error,
             };

@@ -174,6 +174,20 @@ fn messages_of_the_wrong_user_are_passed_over() {
 }
 
 #[test]
+fn messages_of_the_wrong_user_do_not_hold_a_recv_beyond_its_deadline() {
+    let name = unique("flood");
+    let us = nix::unistd::getuid().as_raw();
+    let mut server = Datagram::bind(format!("unixgram://@{name}?uid={}", us + 1)).unwrap();
+    let mut client = Datagram::connect(format!("unixgram://@{name}")).unwrap();
+    for _ in 0..5 {
+        client.send(b"let me in").unwrap();
+    }
+    // The time is over at once, and yet the first look finds something.
+    assert_eq!(server.recv_timeout(Duration::ZERO).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(server.turned_away(), 1);
+}
+
+#[test]
 fn what_udp_drops_is_counted_exactly() {
     const SENT: u64 = 5_000;
     let mut server = Datagram::bind("udp://127.0.0.1:0?capacity=64K").unwrap();

@@ -79,6 +79,17 @@ fn a_client_of_the_wrong_user_is_turned_away_and_the_next_is_served() {
 }
 
 #[test]
+fn clients_of_the_wrong_user_do_not_hold_an_accept_beyond_its_deadline() {
+    let name = abstract_endpoint("unix");
+    let wrong = nix::unistd::getuid().as_raw() + 1;
+    let listener = Listener::bind(format!("{name}?uid={wrong}")).unwrap();
+    let _clients: Vec<_> = (0..5).map(|_| SocketPair::connect(&name).unwrap()).collect();
+    // The time is over at once, and yet the first look finds a client.
+    let error = listener.accept_timeout(std::time::Duration::ZERO).unwrap_err();
+    assert_eq!((error.kind(), listener.turned_away()), (ErrorKind::TimedOut, 1));
+}
+
+#[test]
 fn a_listener_of_the_wrong_user_is_refused() {
     let name = unique("squatter");
     let _listener = Listener::bind(format!("unix://@{name}")).unwrap();
