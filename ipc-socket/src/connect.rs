@@ -2,6 +2,7 @@
 
 use crate::address::{self, Purpose};
 use crate::name::describe;
+use crate::ready::nap;
 use ipc_core::wait::sleep_until_writable;
 use ipc_core::{Address, Endpoint, Error, ErrorKind, Result, Wait};
 use nix::libc;
@@ -81,7 +82,7 @@ impl Pause {
     const FIRST: Duration = Duration::from_micros(100);
     const LONGEST: Duration = Duration::from_millis(10);
 
-    /// Sleeps once; false, and no sleep, if the time is over.
+    /// Sleeps once, at most until a signal comes; false, and no sleep, if the time is over.
     pub(crate) fn sleep(&mut self, wait: Wait) -> bool {
         let pause = Pause::FIRST.saturating_mul(1 << self.rounds.min(7)).min(Pause::LONGEST);
         self.rounds = self.rounds.saturating_add(1);
@@ -89,7 +90,7 @@ impl Pause {
         if pause.is_zero() {
             return false;
         }
-        std::thread::sleep(pause);
+        nap(pause);
         true
     }
 }

@@ -3,6 +3,7 @@
 use crate::address::{self, Purpose};
 use crate::name::Name;
 use crate::pair::{CONNECTED, SocketPair, allow_descriptors, check_user};
+use crate::ready::nap;
 use crate::sys;
 use ipc_core::wait::sleep_until_readable;
 use ipc_core::{Address, Attempt, Endpoint, Error, ErrorKind, Host, Result, Scheme, Step, ToEndpoint};
@@ -13,7 +14,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A bound and listening TCP, Unix stream or Unix seqpacket socket.
 ///
@@ -179,7 +180,7 @@ impl Listener {
     pub fn accept_within(&self, wait: Wait) -> Result<SocketPair> {
         let mut attempt = Attempt::new(wait);
         let mut waiter = self.waiter.clone();
-        let mut relief = Some(Self::RELIEF);
+        let mut relief = None;
         self.accept_loop(&mut attempt, &mut waiter, wait, &mut relief)
             .map_err(|error| error.at(self.endpoint.text()))
     }
@@ -189,7 +190,7 @@ impl Listener {
         attempt: &mut Attempt,
         waiter: &mut Waiter,
         wait: Wait,
-        relief: &mut Option<Duration>,
+        relief: &mut Option<Instant>,
     ) -> Result<SocketPair> {
         loop {
             if self.closed.load(Ordering::Acquire) {
@@ -213,12 +214,14 @@ impl Listener {
                     Err(kind) => return Err(Error::new(kind, "accept")),
                 },
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                    let pause =
-                        relief.take().map(|most| wait.remaining().map_or(most, |left| left.min(most)));
-                    match pause.filter(|pause| !pause.is_zero()) {
-                        Some(pause) => std::thread::sleep(pause),
-                        None => return Err(no_descriptor(error)),
+                    // A signal ends a nap, so the time is kept as a deadline.
+                    let until = *relief.get_or_insert_with(|| Instant::now() + Self::RELIEF);
+                    let pause = until.saturating_duration_since(Instant::now());
+                    let pause = wait.remaining().map_or(pause, |left| left.min(pause));
+                    if pause.is_zero() {
+                        return Err(no_descriptor(error));
                     }
+                    nap(pause);
                 }
                 // Shut down, perhaps by another process that shares the socket.
                 Some(libc::EINVAL) => {

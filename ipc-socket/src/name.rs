@@ -16,6 +16,7 @@
 //! or not. So a listener is not bothered by a connection that nobody wants, and one that has bound but
 //! does not listen yet is not taken for dead.
 
+use crate::ready::nap;
 use ipc_core::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -156,7 +157,7 @@ fn lock_directory_of(path: &Path) -> Result<Flock<File>> {
             Err((file, Errno::EAGAIN | Errno::EINTR)) if Instant::now() < deadline => file,
             Err((_, errno)) => return Err(problem(errno.into())),
         };
-        std::thread::sleep(Duration::from_millis(1));
+        nap(Duration::from_millis(1));
     }
 }
 

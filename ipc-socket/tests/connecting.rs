@@ -5,9 +5,13 @@ mod common;
 
 use common::{abstract_endpoint, unique, until};
 use ipc_socket::{ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
+use nix::sys::pthread::{pthread_kill, pthread_self};
+use nix::sys::signal::Signal;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -97,6 +101,26 @@ fn connect_waits_no_longer_than_asked() {
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(error.to_string().contains("nobody was there"), "{error}");
     assert!(began.elapsed() >= SHORT && began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn signals_do_not_make_a_connect_wait_longer() {
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default()).unwrap();
+    let thread = pthread_self();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                pthread_kill(thread, Signal::SIGUSR1).unwrap();
+            }
+        });
+        let began = Instant::now();
+        let error = SocketPair::connect_timeout(abstract_endpoint("unix"), SHORT).unwrap_err();
+        let waited = began.elapsed();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!((SHORT..SHORT * 20).contains(&waited), "{waited:?}");
+    });
 }
 
 #[test]
