@@ -74,7 +74,8 @@ pub(crate) fn cut(size: usize, buffer: &[u8]) -> Error {
 /// is lost.
 pub(crate) fn descriptors_lost() -> Error {
     let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
-    let remedy = "a message has come with more descriptors than this process may still open; it is lost; \
+    let remedy = "a message has come with more descriptors than this process may still open, or than the \
+                  253 that one may bring; it is lost; \
                   setrlimit(2) raises it";
     Error::new(ErrorKind::LimitExceeded, "recv").with_limit(
         "RLIMIT_NOFILE",

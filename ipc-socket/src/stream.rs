@@ -6,7 +6,7 @@
 //! goes beyond the end of the frame in hand: whatever comes with it is that message's. It costs a second
 //! call a message (one for the length, one for the rest), and is not done where they are not wanted.
 
-use crate::control::Control;
+use crate::control::{Control, MAX_DESCRIPTORS};
 use crate::sys;
 use ipc_core::Framing;
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
@@ -117,7 +117,7 @@ pub(crate) struct Incoming {
 #[derive(Debug, Default)]
 pub(crate) struct Basket {
     pub(crate) descriptors: Vec<OwnedFd>,
-    /// Not all could be installed.
+    /// Not all could be installed, or there were more than a message may bring: none is kept.
     pub(crate) lost: bool,
 }
 
@@ -141,7 +141,11 @@ impl Incoming {
         let mut basket = self.basket.lock().unwrap_or_else(PoisonError::into_inner);
         let Basket { descriptors, lost } = &mut *basket;
         let arrived = sys::receive::<()>(socket.as_fd(), buffer, &mut self.control, descriptors, flags)?;
-        *lost |= arrived.descriptors_lost;
+        // A peer could send as many again with each byte, and never end the message.
+        *lost |= arrived.descriptors_lost || descriptors.len() > MAX_DESCRIPTORS;
+        if *lost {
+            descriptors.clear();
+        }
         self.place.advance(buffer.get(..arrived.size).unwrap_or_default());
         Ok(arrived.size)
     }

@@ -7,7 +7,7 @@ use common::{abstract_endpoint, is_root, role, start, start_with, unique};
 use ipc_socket::{Datagram, ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 
 fn meet(scheme: &str, options: &str) -> (SocketPair, SocketPair) {
@@ -198,6 +198,39 @@ fn descriptors_that_cannot_be_opened_are_reported_and_none_leaks() {
     }
     start_with("descriptors_that_cannot_be_opened_are_reported_and_none_leaks", "limit", |_| {})
         .succeeds();
+}
+
+#[test]
+fn a_peer_cannot_pile_up_descriptors_behind_one_unfinished_message() {
+    let test = "a_peer_cannot_pile_up_descriptors_behind_one_unfinished_message";
+    if role().is_none() {
+        return start(test, "alone").succeeds();
+    }
+    let (foreign, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut server =
+        SocketPair::from_fd(OwnedFd::from(ours), "unix://@foreign?descriptors=true").unwrap();
+    let some = vec![foreign.as_raw_fd(); 200];
+    let rights = [nix::sys::socket::ControlMessage::ScmRights(&some)];
+    let before = open_descriptors();
+    let send = |bytes: &[u8]| {
+        let flags = nix::sys::socket::MsgFlags::empty();
+        let slices = [std::io::IoSlice::new(bytes)];
+        nix::sys::socket::sendmsg::<()>(foreign.as_raw_fd(), &slices, &rights, flags, None).unwrap();
+    };
+    send(&4u32.to_le_bytes());
+    for _ in 0..3 {
+        send(b"x");
+        assert_eq!(server.recv_with_fds(Wait::Never).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(open_descriptors() <= before + 253, "{} before, {}", before, open_descriptors());
+    }
+    send(b"x");
+    let error = server.recv_with_fds(Wait::Forever).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert_eq!(open_descriptors(), before);
+    // The next message is as good as the first.
+    server.send(b"still here").unwrap();
+    (&foreign).write_all(&[0; 4]).unwrap();
+    assert_eq!(server.recv_with_fds(Wait::Forever).unwrap().0, b"");
 }
 
 #[test]
