@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{abstract_endpoint, unique};
+use common::{abstract_endpoint, role, start, stay, unique};
 use ipc_socket::{Datagram, ErrorKind, Listener, Peer, Receiver, Scheme, Sender, SocketPair, Wait};
 use socket2::{Domain, Socket, Type};
 use std::net::UdpSocket;
@@ -148,18 +148,26 @@ fn a_datagram_receiver_that_is_gone_is_gone_for_good() {
 
 #[test]
 fn a_third_process_is_heard_and_known_by_its_user() {
+    if let Some(path) = role() {
+        UnixDatagram::unbound().unwrap().send_to(b"hello", path).unwrap();
+        return stay();
+    }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let us = nix::unistd::getuid().as_raw();
     let mut server = Datagram::bind(format!("unixgram://{}?uid={us}", path.display())).unwrap();
-    let stranger = UnixDatagram::unbound().unwrap();
-    stranger.send_to(b"hello", &path).unwrap();
+    let mut client = Datagram::connect(format!("unixgram://{}", path.display())).unwrap();
+    client.send(b"second").unwrap();
+    assert_eq!(server.recv().unwrap(), b"second");
+    let third = "a_third_process_is_heard_and_known_by_its_user";
+    let third = start(third, path.to_str().unwrap());
     let (message, peer) = server.recv_from(Wait::Forever).unwrap();
     assert_eq!(message, b"hello");
     assert_eq!(peer.credentials().unwrap().uid(), us);
-    assert_eq!(peer.credentials().unwrap().pid(), Some(std::process::id()));
+    assert_eq!(peer.credentials().unwrap().pid(), Some(third.child.id()));
     assert!(!peer.can_be_answered());
     assert_eq!(server.send(b"whom?").unwrap_err().kind(), ErrorKind::NoPeer);
+    third.succeeds();
 }
 
 #[test]
