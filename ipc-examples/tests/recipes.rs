@@ -30,6 +30,27 @@ fn inprocexample() {
 }
 
 #[test]
+fn inproc_names() {
+    let long = format!("inproc://{}…", "x".repeat(191));
+    let schemes = "inproc, pipe, fifo, unix, unixgram, unixpacket, tcp, udp, mq, sysvmsg, shm, sysvshm";
+    let text = format!(
+        "inproc://#1: hello\n\
+         inproc://my-endpoint: hello\n\
+         257 characters: parse {long}: the name is too long: \
+         an inproc name has 1 to 256 characters; this one has 257\n\
+         no name: parse inproc://: not an endpoint: \
+         an inproc name is empty; it has 1 to 256 characters\n\
+         the scheme in capitals: parse INPROC://#1: unknown scheme: schemes are lower case; \
+         the schemes are {schemes} and ipc, which is unix\n\
+         no ://: parse inproc:#1: not an endpoint: there is no ://; \
+         an endpoint is SCHEME://ADDRESS, such as fifo:///tmp/x\n\
+         bound twice: bind inproc://#1: the name is in use: \
+         somebody in this context is bound to the name\n"
+    );
+    prints("inproc_names", &[&text]);
+}
+
+#[test]
 fn pipe_basic() {
     prints("pipe_basic", &["read from 3, write to 4\nGo!\n"]);
 }
