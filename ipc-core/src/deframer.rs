@@ -89,7 +89,7 @@ impl Deframer {
             Framing::Fixed(size) => Ok(self.take(0, size as usize, 0)),
             Framing::Lines | Framing::Nul => self.next_delimited(),
             Framing::Raw if self.start == self.end => Ok(None),
-            Framing::Raw => Ok(self.take(0, self.held().min(self.max_message), 0)),
+            Framing::Raw => Ok(self.take(0, self.held().min(self.max_message.max(1)), 0)),
         }
     }
 

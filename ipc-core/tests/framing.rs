@@ -188,6 +188,19 @@ fn a_long_line_is_read_in_few_pieces() {
 }
 
 #[test]
+fn raw_bytes_under_a_limit_of_none_come_one_by_one_and_end() {
+    let mut deframer = Deframer::new(Framing::Raw, 0);
+    deframer.spare()[..2].copy_from_slice(b"ab");
+    deframer.filled(2);
+    let mut lengths = Vec::new();
+    while let Some(message) = deframer.next_message().unwrap() {
+        lengths.push(message.len());
+        assert!(lengths.len() <= 2, "messages of nothing, without end");
+    }
+    assert_eq!(lengths, [1, 1]);
+}
+
+#[test]
 fn a_buffer_that_one_long_message_made_is_given_back() {
     let mut deframer = Deframer::new(Framing::Length, Framing::MAX);
     let mut feed = |bytes: &[u8]| {
