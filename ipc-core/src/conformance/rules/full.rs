@@ -71,7 +71,7 @@ pub fn send_timeout_on_a_full_channel_times_out_in_time(setup: &Setup) {
 
 /// A batch that did not fit says truly how much of it was sent.
 pub fn a_batch_on_a_full_channel_reports_what_was_sent(setup: &Setup) {
-    const BATCH: usize = 64;
+    const BATCH: usize = 48;
     let Some((mut tx, mut rx)) = open_if_bounded(setup) else { return };
     let largest = longest(setup).min(5_000);
     let size = |number| Random::new(number as u64).below(largest) + 1;
