@@ -180,12 +180,12 @@ fn four_writers_of_5000_bytes_tear_nothing() {
 fn a_sender_that_dies_inside_a_message_shows_as_truncated_when_all_are_gone() {
     let place = Place::new();
     let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
-    let mut writer = Role::start("one of 100,000 bytes", &format!("7 {}", place.endpoint("")));
-    // More than the FIFO holds: it has begun, and cannot finish.
     assert_eq!(
         receiver.recv_timeout(std::time::Duration::from_millis(1)).unwrap_err().kind(),
         ErrorKind::TimedOut
     );
+    // More than the FIFO holds: it will begin, and cannot finish as long as nobody reads.
+    let mut writer = Role::start("one of 100,000 bytes", &format!("7 {}", place.endpoint("")));
     wait_until_readable(&receiver);
     writer.kill();
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Truncated);
