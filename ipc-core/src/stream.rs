@@ -6,8 +6,8 @@
 //! wait on; framing, deadlines, partial writes and the end of the stream are dealt with here, once.
 
 use crate::wait::{sleep_until_readable, sleep_until_writable};
-use crate::{Attempt, Deframer, Endpoint, Error, ErrorKind, Frame, Framing, Receiver, Result, Sender};
-use crate::{Step, Wait, Waiter};
+use crate::{Attempt, Deframer, Endpoint, Error, ErrorKind, Frame, Framing, Pace, Receiver, Result};
+use crate::{Sender, Step, Wait, Waiter};
 use std::io::{self, IoSlice, Read, Write};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -37,7 +37,9 @@ impl<W: Write + AsFd> FramedSender<W> {
     pub const LINGER: Duration = Duration::from_secs(1);
 
     /// Frames up to this length are copied and written in one piece: below it, that takes less time than
-    /// the kernel needs for a second piece (writev(2)).
+    /// the kernel needs for a second piece (writev(2)). Batches are gathered up to this length, which is
+    /// also `PIPE_BUF`: a pipe takes a write of as much in one piece, so that several writers cannot tear
+    /// each other's short messages apart. A longer batch would gain nothing worth that.
     const SHORT: usize = 4096;
 
     /// A sender into `sink`, which must not block, with the endpoint's framing, limit and waiting.
@@ -105,6 +107,102 @@ impl<W: Write + AsFd> FramedSender<W> {
         }
     }
 
+    /// Puts as many short messages into one write as it takes, and sends the long ones by themselves.
+    fn send_many(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize> {
+        let mut sent = 0;
+        while let Some(rest @ [first, ..]) = messages.get(sent..) {
+            let result = match self.send_rest(&mut Attempt::new(wait)).map(|()| self.gather(rest)) {
+                Ok(0 | 1) => self.send_one(first, wait).map(|()| 1),
+                Ok(count) => self.send_gathered(rest.get(..count).unwrap_or_default(), wait),
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(count) => sent += count,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+            if !self.rest.is_empty() {
+                break;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Fills `short` with frames from the front of `messages`; says how many. One that cannot be sent at all
+    /// is left for the end, where it fails by itself.
+    fn gather(&mut self, messages: &[&[u8]]) -> usize {
+        self.short.clear();
+        let mut count = 0;
+        for message in messages {
+            let room = Self::SHORT - self.short.len();
+            if message.len() > room {
+                break;
+            }
+            match self.framing.frame(message, self.max_message) {
+                Ok(frame) if frame.wire_len() <= room => {
+                    frame.parts().iter().for_each(|part| self.short.extend_from_slice(part));
+                    count += 1;
+                }
+                _ => break,
+            }
+        }
+        count
+    }
+
+    /// Sends `messages`, which have been gathered, and says how many were accepted: when the time is over,
+    /// those that have gone out, and the one of which a part has.
+    fn send_gathered(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize> {
+        let mut attempt = Attempt::new(wait);
+        let mut sent = 0;
+        while let Some(unsent @ [_, ..]) = self.short.get(sent..) {
+            let failure = match self.sink.write(unsent) {
+                Ok(count) => {
+                    sent += count;
+                    if sent >= self.short.len() {
+                        break;
+                    }
+                    let over = attempt.progressed(&mut self.waiter).err();
+                    over.map(|kind| Error::new(kind, "send"))
+                }
+                Err(error) => self.wait_for_room(error, &mut attempt).err(),
+            };
+            match failure {
+                None => {}
+                Some(error) if sent == 0 => return Err(error),
+                Some(error) => {
+                    let (accepted, end) = self.accepted(messages, sent);
+                    if sent == end {
+                        return Ok(accepted);
+                    }
+                    if is_out_of_time(&error) {
+                        self.rest.clear();
+                        self.rest_sent = 0;
+                        self.rest.extend_from_slice(self.short.get(sent..end).unwrap_or_default());
+                        return Ok(accepted);
+                    }
+                    self.disconnected = true;
+                    return if accepted > 1 { Ok(accepted - 1) } else { Err(error) };
+                }
+            }
+        }
+        attempt.succeeded(&mut self.waiter);
+        Ok(messages.len())
+    }
+
+    /// How many of the gathered `messages` have begun within the first `sent` bytes, and where the last of
+    /// them ends.
+    fn accepted(&self, messages: &[&[u8]], sent: usize) -> (usize, usize) {
+        let (mut count, mut end) = (0, 0);
+        for message in messages {
+            match self.framing.frame(message, self.max_message) {
+                Ok(frame) if end < sent => end += frame.wire_len(),
+                _ => break,
+            }
+            count += 1;
+        }
+        (count, end)
+    }
+
     fn write_frame(&mut self, frame: &Frame<'_>, sent: usize) -> io::Result<usize> {
         if sent == 0 && frame.wire_len() <= Self::SHORT {
             self.short.clear();
@@ -170,6 +268,11 @@ impl<W: Write + AsFd + Send> Sender for FramedSender<W> {
         self.send_one(message, wait).map_err(|error| error.at(&self.endpoint))
     }
 
+    /// Short messages share writes of up to 4,096 bytes.
+    fn send_batch(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize> {
+        self.send_many(messages, wait).map_err(|error| error.at(&self.endpoint))
+    }
+
     fn flush(&mut self, wait: Wait) -> Result<()> {
         self.send_rest(&mut Attempt::new(wait)).map_err(|error| error.at(&self.endpoint))
     }
@@ -195,12 +298,18 @@ fn is_out_of_time(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
+/// Reads as soon as there is something; see [`FramedReceiver::with_waiting_read`].
+type ReadWhenThere<R> = fn(&mut R, &mut [u8]) -> io::Result<usize>;
+
 /// Receives framed messages out of a stream of bytes.
 #[derive(Debug)]
 pub struct FramedReceiver<R: Read + AsFd> {
     source: R,
+    /// How to wait and read in one call, if there is a way.
+    read_when_there: Option<ReadWhenThere<R>>,
     deframer: Deframer,
     waiter: Waiter,
+    pace: Pace,
     endpoint: Arc<str>,
     ended: bool,
 }
@@ -211,14 +320,24 @@ impl<R: Read + AsFd> FramedReceiver<R> {
         let options = endpoint.options();
         FramedReceiver {
             source,
+            read_when_there: None,
             deframer: Deframer::new(
                 options.framing.unwrap_or_default(),
                 options.max_message.unwrap_or(Framing::DEFAULT_MAX),
             ),
             waiter: Waiter::new(options.waiting.unwrap_or_default()),
+            pace: Pace::new(),
             endpoint: Arc::clone(endpoint.text()),
             ended: false,
         }
+    }
+
+    /// Where a call is to sleep at once and for as long as it takes, it makes one call of `read`, which may
+    /// block, instead of three: a look, poll(2), and the read. If `read` says that it would block after
+    /// all, those three are made.
+    pub fn with_waiting_read(mut self, read: fn(&mut R, &mut [u8]) -> io::Result<usize>) -> Self {
+        self.read_when_there = Some(read);
+        self
     }
 
     /// The stream. Bytes that were read ahead are not in it any more.
@@ -247,6 +366,7 @@ impl<R: Read + AsFd> FramedReceiver<R> {
         loop {
             if let Some(message) = self.deframer.next_message()? {
                 attempt.succeeded(&mut self.waiter);
+                self.pace.hands_out();
                 return Ok(message);
             }
             if self.ended {
@@ -257,14 +377,29 @@ impl<R: Read + AsFd> FramedReceiver<R> {
                 has_read = false;
                 attempt.progressed(&mut self.waiter).map_err(|kind| Error::new(kind, "recv"))?;
             }
-            match self.source.read(self.deframer.spare()) {
+            self.pace.before_read(wait);
+            match self.read(wait) {
                 Ok(0) => self.ended = true,
                 Ok(count) => {
                     self.deframer.filled(count);
+                    self.pace.has_read(count);
                     has_read = true;
                 }
                 Err(error) => self.wait_for_bytes(error, &mut attempt)?,
             }
+        }
+    }
+
+    fn read(&mut self, wait: Wait) -> io::Result<usize> {
+        let spare = self.deframer.spare();
+        match self.read_when_there {
+            Some(read) if wait == Wait::Forever && self.waiter.never_spins() => {
+                match read(&mut self.source, spare) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.source.read(spare),
+                    result => result,
+                }
+            }
+            _ => self.source.read(spare),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use ipc_core::{Endpoint, Error, ErrorKind, Result, SigpipeGuard};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, tee};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, tee};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Write};
@@ -61,6 +61,8 @@ impl AsFd for WriteEnd {
 #[derive(Debug)]
 pub(crate) struct ReadEnd {
     file: File,
+    /// Reads block at the moment; see [`read_when_there`](ReadEnd::read_when_there).
+    blocks: bool,
     /// A writer of our own, so that the FIFO never ends: the option `persist`.
     _writer: Option<File>,
 }
@@ -68,7 +70,39 @@ pub(crate) struct ReadEnd {
 impl ReadEnd {
     /// `file` is a FIFO, open for reading, that does not block.
     pub(crate) fn new(file: File, writer: Option<File>) -> Self {
-        ReadEnd { file, _writer: writer }
+        ReadEnd { file, blocks: false, _writer: writer }
+    }
+
+    /// Waits until there is something, and reads it, or until all writers have gone, in one call.
+    ///
+    /// It goes on blocking until the next [`read`](Read::read), so that a receiver that only ever waits
+    /// makes no more calls than that. `WouldBlock` if nobody had come yet.
+    pub(crate) fn read_when_there(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.let_block(true)?;
+        self.read_once(buffer)
+    }
+
+    fn let_block(&mut self, blocks: bool) -> io::Result<()> {
+        if self.blocks != blocks {
+            // The description is ours alone: we have opened it.
+            let mut flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL)?);
+            flags.set(OFlag::O_NONBLOCK, !blocks);
+            fcntl(&self.file, FcntlArg::F_SETFL(flags))?;
+            self.blocks = blocks;
+        }
+        Ok(())
+    }
+
+    /// Zero bytes mean that writers have come and all are gone.
+    ///
+    /// read(2) gives zero bytes whenever there is no writer, also before the first. The kernel tells the
+    /// two apart in poll(2) only: it reports `POLLHUP` once a writer that came after we did has left.
+    fn read_once(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        if count > 0 || look(self.as_fd(), PollFlags::POLLIN)? == PollFlags::POLLHUP {
+            return Ok(count);
+        }
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     /// Whether there is something to read, or a writer has come and all have gone.
@@ -95,16 +129,9 @@ pub(crate) fn has_writer(end: BorrowedFd<'_>) -> io::Result<bool> {
 }
 
 impl Read for ReadEnd {
-    /// Zero bytes mean that writers have come and all are gone.
-    ///
-    /// read(2) gives zero bytes whenever there is no writer, also before the first. The kernel tells the
-    /// two apart in poll(2) only: it reports `POLLHUP` once a writer that came after we did has left.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        if count > 0 || look(self.as_fd(), PollFlags::POLLIN)? == PollFlags::POLLHUP {
-            return Ok(count);
-        }
-        Err(io::ErrorKind::WouldBlock.into())
+        self.let_block(false)?;
+        self.read_once(buffer)
     }
 }
 

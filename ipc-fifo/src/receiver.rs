@@ -129,7 +129,10 @@ impl FifoReceiver {
         let meeting = Some(Meeting::new(name, id, endpoint.options().waiting));
         let wire = match endpoint.options().framing.unwrap_or_default() {
             Framing::Length => Wire::Fragments(Fragments::new(end, endpoint)?),
-            _ => Wire::Stream(FramedReceiver::new(end, endpoint)),
+            _ => {
+                let stream = FramedReceiver::new(end, endpoint);
+                Wire::Stream(stream.with_waiting_read(ReadEnd::read_when_there))
+            }
         };
         Ok(FifoReceiver { name: owned, meeting, wire, endpoint: endpoint.clone() })
     }

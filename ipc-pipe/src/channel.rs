@@ -246,7 +246,7 @@ impl PipeReceiver {
     }
 
     fn over(source: Source, endpoint: &Endpoint) -> PipeReceiver {
-        let framed = FramedReceiver::new(source, endpoint);
+        let framed = FramedReceiver::new(source, endpoint).with_waiting_read(Source::read_when_there);
         PipeReceiver { framed, capabilities: capabilities_of(endpoint) }
     }
 }

@@ -4,9 +4,9 @@
 //! descriptor shares with other processes: the shell behind `prog < pipe`, the siblings in a pipeline.
 //! Setting it would change their reads and writes under their feet. So an end comes in three modes:
 //!
-//! * `Own`: the description is ours alone, and does not block. The two ends of a pipe that we make have
-//!   one each. An inherited pipe or FIFO is opened again through `/proc/self/fd`, which gives a new
-//!   description of the same pipe.
+//! * `Own`: the description is ours alone, and does not block, but while reads are to sleep at once, for as
+//!   long as it takes. The two ends of a pipe that we make have one each. An inherited pipe or FIFO is
+//!   opened again through `/proc/self/fd`, which gives a new description of the same pipe.
 //! * `Shared`: a terminal, a socket, or a pipe that could not be opened again, because another user has
 //!   made it (`sudo`, `su`) or there is no `/proc`. Pipes and sockets are read and written with
 //!   `RWF_NOWAIT`, which does not wait whatever the flag says (Linux 6.4 for pipes). Where the kernel
@@ -29,6 +29,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 pub(crate) struct Source {
     reader: PipeReader,
     mode: Mode,
+    /// Reads block at the moment; see [`read_when_there`](Source::read_when_there).
+    blocks: bool,
 }
 
 /// Where bytes go in.
@@ -50,19 +52,40 @@ enum Mode {
 impl Source {
     /// An end whose description is ours alone and does not block.
     pub(crate) fn own(fd: OwnedFd) -> Source {
-        Source { reader: fd.into(), mode: Mode::Own }
+        Source { reader: fd.into(), mode: Mode::Own, blocks: false }
     }
 
     /// An end that others may share.
     pub(crate) fn shared(fd: OwnedFd) -> io::Result<Source> {
         let (fd, mode) = without_blocking(fd, OFlag::O_RDONLY)?;
-        Ok(Source { reader: fd.into(), mode })
+        Ok(Source { reader: fd.into(), mode, blocks: false })
     }
 
     /// The plain end, which blocks again if it is ours.
-    pub(crate) fn into_reader(self) -> io::Result<PipeReader> {
-        set_blocking(self.reader.as_fd(), self.mode)?;
+    pub(crate) fn into_reader(mut self) -> io::Result<PipeReader> {
+        self.let_block(true)?;
         Ok(self.reader)
+    }
+
+    /// Waits until there is something, and reads it, in one call; `WouldBlock` if the description is not
+    /// ours to say how it blocks.
+    ///
+    /// It goes on blocking until the next [`read`](Read::read), so that a receiver that only ever waits
+    /// makes no more calls than that.
+    pub(crate) fn read_when_there(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.mode != Mode::Own {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.let_block(true)?;
+        self.reader.read(buffer)
+    }
+
+    fn let_block(&mut self, blocks: bool) -> io::Result<()> {
+        if self.mode == Mode::Own && self.blocks != blocks {
+            set_blocking(self.reader.as_fd(), blocks)?;
+            self.blocks = blocks;
+        }
+        Ok(())
     }
 }
 
@@ -74,6 +97,7 @@ impl Read for Source {
                 result => return result,
             }
         }
+        self.let_block(false)?;
         self.reader.read(buffer)
     }
 }
@@ -99,7 +123,9 @@ impl Sink {
     /// The plain end once more, which blocks again if it is ours.
     pub(crate) fn to_writer(&self) -> io::Result<PipeWriter> {
         let writer = self.writer.try_clone()?;
-        set_blocking(writer.as_fd(), self.mode)?;
+        if self.mode == Mode::Own {
+            set_blocking(writer.as_fd(), true)?;
+        }
         Ok(writer)
     }
 }
@@ -163,11 +189,11 @@ fn without_blocking(fd: OwnedFd, access: OFlag) -> io::Result<(OwnedFd, Mode)> {
     }
 }
 
-fn set_blocking(fd: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
-    if mode == Mode::Own {
-        let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-        fcntl(fd, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
-    }
+/// Only for a description that is ours alone.
+fn set_blocking(fd: BorrowedFd<'_>, blocks: bool) -> io::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, !blocks);
+    fcntl(fd, FcntlArg::F_SETFL(flags))?;
     Ok(())
 }
 

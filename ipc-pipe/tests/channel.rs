@@ -51,6 +51,26 @@ fn an_empty_pipe_would_block_and_a_deadline_is_kept() {
 }
 
 #[test]
+fn a_receiver_that_sleeps_at_once_keeps_deadlines_too() {
+    let (mut sender, mut receiver) = pipe_with(&options("waiting=block")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+        let sending = std::thread::spawn(move || {
+            sender.send(b"sooner or later").unwrap();
+            sender
+        });
+        assert_eq!(receiver.recv().unwrap(), b"sooner or later"); // from here on reads block …
+        sender = sending.join().unwrap();
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock); // … and do not
+        let short = Duration::from_millis(5);
+        assert_eq!(receiver.recv_timeout(short).unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+    let ending = std::thread::spawn(move || drop(sender));
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+    ending.join().unwrap();
+}
+
+#[test]
 fn a_full_pipe_takes_a_message_up_to_pipe_buf_whole_or_not_at_all() {
     for free in [1, 100, PIPE_BUF - 1] {
         let (reader, mut writer) = std::io::pipe().unwrap();

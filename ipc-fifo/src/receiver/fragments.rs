@@ -5,7 +5,7 @@ use crate::end::{ReadEnd, capacity};
 use crate::fragment::PIPE_BUF;
 use crate::lock;
 use ipc_core::wait::sleep_until_readable;
-use ipc_core::{Attempt, Endpoint, Error, ErrorKind, Framing, Result, Step, Wait, Waiter};
+use ipc_core::{Attempt, Endpoint, Error, ErrorKind, Framing, Pace, Result, Step, Wait, Waiter};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -20,6 +20,7 @@ pub(super) struct Fragments {
     start: usize,
     filled: usize,
     waiter: Waiter,
+    pace: Pace,
     ended: bool,
     /// How many lost messages there were when it was last told.
     told: u64,
@@ -44,6 +45,7 @@ impl Fragments {
             start: 0,
             filled: 0,
             waiter: Waiter::new(options.waiting.unwrap_or_default()),
+            pace: Pace::new(),
             ended: false,
             told: 0,
         })
@@ -54,12 +56,14 @@ impl Fragments {
         loop {
             if let Some(message) = self.take()? {
                 attempt.succeeded(&mut self.waiter);
+                self.pace.hands_out();
                 return Ok(message);
             }
             if self.ended {
                 return Err(self.end_of_conversation());
             }
-            match self.read() {
+            self.pace.before_read(wait);
+            match self.read(wait) {
                 Ok(0) => self.ended = true,
                 Ok(_) => {
                     attempt.progressed(&mut self.waiter).map_err(|kind| Error::new(kind, "recv"))?
@@ -108,13 +112,21 @@ impl Fragments {
         }
     }
 
-    fn read(&mut self) -> io::Result<usize> {
+    fn read(&mut self, wait: Wait) -> io::Result<usize> {
+        // If it sleeps at once, and an empty FIFO tells nothing new about unfinished messages, one call does.
+        let sleeps = wait == Wait::Forever && self.waiter.never_spins();
+        let nothing_begun = self.start == self.filled && self.assembly.is_empty();
         // What is left is less than a fragment.
         self.buffer.copy_within(self.start..self.filled, 0);
         self.filled -= self.start;
         self.start = 0;
-        let count = self.end.read(self.buffer.get_mut(self.filled..).unwrap_or_default())?;
+        let spare = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        let count = match sleeps && nothing_begun {
+            true => self.end.read_when_there(spare)?,
+            false => self.end.read(spare)?,
+        };
         self.filled += count;
+        self.pace.has_read(count);
         if self.assembly.wants_inspection() {
             self.inspect();
         }
