@@ -14,9 +14,19 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 pub const CAPABILITIES: Capabilities =
     Capabilities::new(Boundaries::Framing).max_message(Framing::DEFAULT_MAX).pollable();
 
+/// A message of so many bytes fills a pipe that is as the kernel makes it.
+const LONG: usize = 64 << 10;
+
+/// What a pipe for long messages holds: the two ends seldom wait for each other. More gains nothing, and the
+/// pages count towards what all pipes of the user may have.
+const ROOMY: usize = 256 << 10;
+
 /// Makes a pipe. What is sent comes out of the receiver; see pipe(2).
 ///
 /// Both ends are close-on-exec: no child keeps one open by accident.
+///
+/// It holds what the kernel gives it, most often 65,536 bytes; the first message of as many makes it 262,144,
+/// if the user may have that.
 ///
 /// # Errors
 ///
@@ -56,7 +66,9 @@ pub fn pipe_with(options: &Options) -> Result<(PipeSender, PipeReceiver)> {
     let receiver_at = endpoint_of(&read, options)?;
     let sender_at = endpoint_of(&write, options)?;
     let sink = Sink::own(write).map_err(|error| Error::from_io(error, "pipe"))?;
-    Ok((PipeSender::over(sink, &sender_at)?, PipeReceiver::over(Source::own(read), &receiver_at)))
+    let mut sender = PipeSender::over(sink, &sender_at)?;
+    sender.may_grow = options.capacity.is_none();
+    Ok((sender, PipeReceiver::over(Source::own(read), &receiver_at)))
 }
 
 /// Sends messages into a pipe.
@@ -74,6 +86,8 @@ pub fn pipe_with(options: &Options) -> Result<(PipeSender, PipeReceiver)> {
 pub struct PipeSender {
     framed: FramedSender<Sink>,
     capabilities: Capabilities,
+    /// The pipe is ours and as the kernel made it: a long message may enlarge it.
+    may_grow: bool,
 }
 
 impl PipeSender {
@@ -135,18 +149,31 @@ impl PipeSender {
 
     fn over(sink: Sink, endpoint: &Endpoint) -> Result<PipeSender> {
         let framed = FramedSender::new(sink, endpoint);
-        let sender = PipeSender { framed, capabilities: capabilities_of(endpoint) };
+        let sender = PipeSender { framed, capabilities: capabilities_of(endpoint), may_grow: false };
         set_capacity(&sender, endpoint)?;
         Ok(sender)
+    }
+
+    /// Makes the pipe hold more, once, where a message shows that it pays, and where the user may have it.
+    fn make_room_for(&mut self, message: &[u8]) {
+        if self.may_grow && message.len() >= LONG {
+            self.may_grow = false;
+            if self.capacity().is_ok_and(|capacity| capacity < ROOMY) {
+                // Where the limits do not allow it, messages go through all the same, a little slower.
+                let _ = self.set_capacity(ROOMY);
+            }
+        }
     }
 }
 
 impl Sender for PipeSender {
     fn send_within(&mut self, message: &[u8], wait: Wait) -> Result<()> {
+        self.make_room_for(message);
         self.framed.send_within(message, wait)
     }
 
     fn send_batch(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize> {
+        messages.iter().for_each(|message| self.make_room_for(message));
         self.framed.send_batch(messages, wait)
     }
 

@@ -184,6 +184,22 @@ fn capacity_is_asked_set_by_option_and_limited_by_name() {
 }
 
 #[test]
+fn the_first_long_message_enlarges_a_pipe_whose_capacity_was_not_asked_for() {
+    let mut raw = options("framing=raw");
+    for asked in [None, Some(65_536)] {
+        raw.capacity = asked;
+        let (mut sender, _receiver) = pipe_with(&raw).unwrap();
+        let before = sender.capacity().unwrap();
+        sender.send(&[0; 1000]).unwrap();
+        assert_eq!(sender.capacity().unwrap(), before, "short messages need no more");
+        let _ = sender.try_send(&[0; 65_536]);
+        let after = sender.capacity().unwrap();
+        // As much as that only where the limits allow it.
+        assert!(after == before || (asked.is_none() && after == 262_144), "{before} became {after}");
+    }
+}
+
+#[test]
 fn a_pipe_cannot_be_made_smaller_than_what_is_in_it() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(&pattern(3 * PIPE_BUF)).unwrap();
