@@ -334,7 +334,7 @@ impl<R: Read + AsFd> FramedReceiver<R> {
 
     /// Where a call is to sleep at once and for as long as it takes, it makes one call of `read`, which may
     /// block, instead of three: a look, poll(2), and the read. If `read` says that it would block after
-    /// all, those three are made.
+    /// all, those three are made from then on.
     pub fn with_waiting_read(mut self, read: fn(&mut R, &mut [u8]) -> io::Result<usize>) -> Self {
         self.read_when_there = Some(read);
         self
@@ -395,7 +395,10 @@ impl<R: Read + AsFd> FramedReceiver<R> {
         match self.read_when_there {
             Some(read) if wait == Wait::Forever && self.waiter.never_spins() => {
                 match read(&mut self.source, spare) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.source.read(spare),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.read_when_there = None;
+                        self.source.read(spare)
+                    }
                     result => result,
                 }
             }
