@@ -195,9 +195,9 @@ unsafe fn foreign_copy(source: *const u8, target: *mut u8, len: usize) {
     type Memcpy =
         unsafe extern "C" fn(*mut libc::c_void, *const libc::c_void, usize) -> *mut libc::c_void;
     let mut memcpy: Memcpy = libc::memcpy;
-    // SAFETY: no instruction, no memory, no flags: it only makes the compiler forget the pointer's value.
+    // SAFETY: there is no instruction: it only makes the compiler forget the pointer's value.
     unsafe {
-        std::arch::asm!("/* {0} */", inout(reg) memcpy, options(nomem, nostack, preserves_flags));
+        std::arch::asm!("/* {0} */", inout(reg) memcpy, options(nostack, preserves_flags));
     }
     // SAFETY: `memcpy` still points to the C library's; the caller vouches for the ranges.
     unsafe { memcpy(target.cast(), source.cast(), len) };

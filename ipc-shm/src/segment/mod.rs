@@ -9,6 +9,8 @@
 //!
 //! `options` makes all of them; this file is what can be done with one.
 
+#[allow(unsafe_code)]
+mod in_place;
 mod memfd;
 mod options;
 mod posix;
@@ -190,31 +192,6 @@ impl Segment {
     /// as this segment lives.
     pub fn as_ptr(&self) -> NonNull<u8> {
         self.map.as_ptr()
-    }
-
-    /// All bytes, in place, for peers that trust each other.
-    ///
-    /// # Safety
-    ///
-    /// As long as the slice is used, nobody writes to the memory, in no process and by no means; and
-    /// nobody shrinks the object.
-    #[allow(unsafe_code)]
-    pub unsafe fn as_slice(&self) -> &[u8] {
-        // SAFETY: the same contract.
-        unsafe { self.map.slice() }
-    }
-
-    /// All bytes, in place, to be written, for peers that trust each other.
-    ///
-    /// # Safety
-    ///
-    /// As long as the slice is used, nobody reads or writes the memory in any other way, in no process
-    /// and by no means; and nobody shrinks the object.
-    #[allow(unsafe_code)]
-    #[allow(clippy::mut_from_ref)] // exclusive by the contract: others have the memory in any case
-    pub unsafe fn as_slice_mut(&self) -> &mut [u8] {
-        // SAFETY: the same contract.
-        unsafe { self.map.slice_mut() }
     }
 
     /// Whether the process that made the name still lives (or a child that it forked, and that has the

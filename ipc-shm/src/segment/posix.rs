@@ -147,7 +147,7 @@ pub(super) fn open(endpoint: Endpoint, options: &SegmentOptions, wait: Wait) -> 
                 ErrorKind::Busy
             }
             Err(Errno::ENOENT) => ErrorKind::NotFound,
-            Err(errno) => return Err(opening(errno, "open", &endpoint)),
+            Err(errno) => return Err(opening(errno, "open", &path, &endpoint)),
         };
         match attempt.next(&mut waiter) {
             Ok(Step::Look) => {}
@@ -204,7 +204,7 @@ fn give_name(object: &Object, endpoint: &Endpoint, options: &SegmentOptions) -> 
         let (stale, stat) = match open_named(&object.path) {
             Ok(opened) => opened,
             Err(Errno::ENOENT) => continue,
-            Err(errno) => return Err(opening(errno, "create", endpoint)),
+            Err(errno) => return Err(opening(errno, "create", &object.path, endpoint)),
         };
         check_type(&stat, "create").map_err(|error| error.at(endpoint.text()))?;
         let uid = nix::unistd::geteuid().as_raw();
@@ -322,13 +322,22 @@ fn creating(errno: Errno, endpoint: &Endpoint, options: &SegmentOptions) -> Erro
     }
 }
 
-fn opening(errno: Errno, operation: &'static str, endpoint: &Endpoint) -> Error {
+/// What open(2) of a name that exists means by its errors.
+fn opening(errno: Errno, operation: &'static str, path: &Path, endpoint: &Endpoint) -> Error {
     let error = failed(errno, operation, endpoint);
     match errno {
         Errno::ELOOP | Errno::EISDIR | Errno::ENXIO | Errno::ENODEV => {
             let detail = "there is a file of another kind under that name in /dev/shm";
             error.with_kind(ErrorKind::WrongType).with_detail(detail)
         }
+        // The name's owner, for want of a descriptor: it only words the refusal.
+        Errno::EACCES => match lstat(path) {
+            Ok(stat) if stat.st_uid != nix::unistd::geteuid().as_raw() => {
+                let detail = format!("user {} has an object of that name", stat.st_uid);
+                error.with_kind(ErrorKind::WrongOwner).with_detail(detail)
+            }
+            _ => error,
+        },
         _ => error,
     }
 }

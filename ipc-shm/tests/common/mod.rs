@@ -1,0 +1,102 @@
+//! What the tests of this crate share: unique names, and second processes.
+//!
+//! A second process is this test binary once more, running nothing but the test `child_process`, which looks
+//! at the environment for what to do. Since a misspelt test name runs nothing and succeeds, the parent
+//! always waits for a line from its child.
+
+#![allow(dead_code)] // no test file uses all of it
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const ROLE: &str = "IPC_SHM_TEST_ROLE";
+const ARGUMENT: &str = "IPC_SHM_TEST_ARGUMENT";
+const MARK: &str = "child says: ";
+
+/// A name that no other test uses.
+pub(crate) fn unique(what: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("ipc-shm-test-{}-{count}-{what}", std::process::id())
+}
+
+/// What this process is to do, if it is a child: a role, and an argument.
+pub(crate) fn role() -> Option<(String, String)> {
+    Some((std::env::var(ROLE).ok()?, std::env::var(ARGUMENT).unwrap_or_default()))
+}
+
+/// A child that will play `role`. Its test binary must have a test `child_process`.
+pub(crate) fn child(role: &str, argument: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child_process", "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, role).env(ARGUMENT, argument).stdout(Stdio::piped());
+    command
+}
+
+/// Says a line to the parent.
+pub(crate) fn say(line: &str) {
+    use std::io::Write;
+    // On a line of its own, as the test harness may have begun one.
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "\n{MARK}{line}").unwrap();
+    stdout.flush().unwrap();
+}
+
+/// A running child.
+pub(crate) struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// Starts a child.
+pub(crate) fn start(mut command: Command) -> Running {
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    Running { child, lines }
+}
+
+impl Running {
+    /// The next line that the child says.
+    pub(crate) fn hear(&mut self) -> String {
+        for line in self.lines.by_ref() {
+            if let Some(said) = line.unwrap().strip_prefix(MARK) {
+                return said.to_owned();
+            }
+        }
+        panic!("the child has ended without a word");
+    }
+
+    /// Kills it, and waits until it is dead.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its good end.
+    pub(crate) fn finish(mut self) {
+        for _ in self.lines.by_ref() {}
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether this process is root, which tests with other users need; says so if not.
+pub(crate) fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        println!("skipped: it takes root to become another user");
+    }
+    root
+}
