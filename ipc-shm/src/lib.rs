@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod listing;
 mod locks;
 #[allow(unsafe_code)]
 mod map;
@@ -8,6 +9,7 @@ mod segment;
 #[allow(unsafe_code)]
 mod sys;
 
+pub use listing::{NamedObject, clean_up, list};
 pub use ring::{
     Borrowed, CAPABILITIES, Loan, PAIR_CAPABILITIES, Ring, ShmFanIn, ShmFanOut, ShmPair, ShmReceiver,
     ShmSender, Slow, Stats,

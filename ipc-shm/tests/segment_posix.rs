@@ -4,36 +4,17 @@
 
 mod common;
 
-use common::{child, is_root, role, say, start, unique};
+use common::{Name, child, is_root, own_shm, role, say, start, unique};
 use ipc_shm::{ErrorKind, Segment, SegmentOptions, Wait};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
-
-/// An endpoint and the file behind it, which is removed whatever the test does.
-struct Name {
-    endpoint: String,
-    file: PathBuf,
-}
-
-impl Name {
-    fn new(what: &str) -> Name {
-        let name = unique(what);
-        Name { endpoint: format!("shm://{name}"), file: PathBuf::from("/dev/shm").join(name) }
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.file);
-    }
-}
 
 fn kind<T: std::fmt::Debug>(result: ipc_shm::Result<T>) -> ErrorKind {
     result.unwrap_err().kind()
@@ -61,6 +42,17 @@ fn child_process() {
                 });
                 drop(made.unwrap());
             }
+        }
+        "be killed while filling it in" => {
+            let made = SegmentOptions::new(4096).create_with(&argument, |segment| {
+                segment.write_at(0, b"half")?;
+                assert!(!Path::new("/dev/shm").join(&argument["shm://".len()..]).exists());
+                say("half-made");
+                loop {
+                    std::thread::park();
+                }
+            });
+            made.unwrap();
         }
         "squat" => {
             File::create_new(&argument).unwrap().set_len(4096).unwrap();
@@ -188,6 +180,15 @@ fn a_maker_killed_at_any_point_leaves_a_whole_segment_or_none() {
     }
     println!("{found} of 100 left a whole segment");
     drop(Segment::create(&name.endpoint, 64).unwrap());
+    assert!(!name.file.exists());
+}
+
+#[test]
+fn a_maker_killed_while_it_fills_the_segment_in_leaves_none() {
+    let name = Name::new("half");
+    let mut maker = start(child("be killed while filling it in", &name.endpoint));
+    assert_eq!(maker.hear(), "half-made");
+    maker.kill();
     assert!(!name.file.exists());
 }
 
@@ -334,7 +335,7 @@ fn what_is_not_an_object_is_refused_and_survives() {
     fs::write(&target, "precious").unwrap();
     for make in [
         (|name: &Name, _| nix::unistd::mkfifo(&name.file, nix::sys::stat::Mode::S_IRWXU).unwrap())
-            as fn(&Name, &std::path::Path),
+            as fn(&Name, &Path),
         |name, target| symlink(target, &name.file).unwrap(),
         |name, _| symlink("/nowhere/at/all", &name.file).unwrap(),
     ] {
@@ -431,13 +432,7 @@ fn a_full_dev_shm_is_an_error_that_names_its_free_space() {
 
 /// In a mount namespace of its own, with a `/dev/shm` of one MiB.
 fn fill_a_small_shm() {
-    use nix::mount::{MsFlags, mount};
-    use nix::sched::{CloneFlags, unshare};
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-    mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), MsFlags::empty(), Some("size=1M")).unwrap();
-
+    own_shm("size=1M");
     let half = Segment::create("shm://half", 512 << 10).unwrap();
     let names = || fs::read_dir("/dev/shm").unwrap().count();
     for options in [SegmentOptions::new(513 << 10), SegmentOptions::new(513 << 10).reserve(false)] {

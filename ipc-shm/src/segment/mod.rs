@@ -17,6 +17,7 @@ mod posix;
 mod sysv;
 
 pub use options::SegmentOptions;
+pub(crate) use posix::{DIRECTORY, is_ours, leads_to};
 
 use crate::map::Map;
 use ipc_core::{Endpoint, Error, ErrorKind, Result, ToEndpoint, Wait};

@@ -18,8 +18,8 @@
 //!
 //! # Opening
 //!
-//! Who has an object open holds the lock `HOLDER`, shared. The clean-up takes it exclusively before it
-//! removes a name, so nobody opens an object that is being cleaned up.
+//! Who has an object open holds the lock `HOLDER`, shared. The clean-up (`listing`) takes it exclusively
+//! before it takes `OWNER` and removes a name, so nobody opens an object that is being cleaned up.
 
 use super::memfd::make_room;
 use super::{Backing, Segment, SegmentOptions, failed};
@@ -136,19 +136,23 @@ pub(super) fn open(endpoint: Endpoint, options: &SegmentOptions, wait: Wait) -> 
     let mut waiter = Waiter::new(Waiting::Block);
     let mut watch = None;
     let fd = loop {
-        let missing = match open_named(&path) {
+        match open_named(&path) {
             Ok((fd, stat)) => {
                 check_type(&stat, "open").map_err(|error| error.at(endpoint.text()))?;
                 // A C program makes the name first and gives it a size later.
                 let unfinished = stat.st_size == 0 && wait != Wait::Never;
-                if !unfinished && hold(&path, fd.as_fd()).map_err(|e| failed(e, "open", &endpoint))? {
-                    break fd;
+                let map_error = |errno| failed(errno, "open", &endpoint);
+                // If it cannot be held, it is being cleaned up: as good as gone.
+                if !unfinished && locks::try_shared(fd.as_fd(), Slot::HOLDER).map_err(map_error)? {
+                    if leads_to(&path, fd.as_fd()).map_err(map_error)? {
+                        break fd;
+                    }
+                    continue; // the name leads elsewhere by now
                 }
-                ErrorKind::Busy
             }
-            Err(Errno::ENOENT) => ErrorKind::NotFound,
+            Err(Errno::ENOENT) => {}
             Err(errno) => return Err(opening(errno, "open", &path, &endpoint)),
-        };
+        }
         match attempt.next(&mut waiter) {
             Ok(Step::Look) => {}
             // The first time, look again once the watch stands, lest the name came in between.
@@ -156,7 +160,9 @@ pub(super) fn open(endpoint: Endpoint, options: &SegmentOptions, wait: Wait) -> 
                 None => watch = Some(Watch::new()),
                 Some(watch) => watch.sleep(limit),
             },
-            Err(ErrorKind::WouldBlock) => return Err(Error::new(missing, "open").at(endpoint.text())),
+            Err(ErrorKind::WouldBlock) => {
+                return Err(Error::new(ErrorKind::NotFound, "open").at(endpoint.text()));
+            }
             Err(kind) => return Err(Error::new(kind, "open").at(endpoint.text())),
         }
     };
@@ -195,6 +201,9 @@ fn unmark(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Links an object to its name, and removes a stale one that has it.
 fn give_name(object: &Object, endpoint: &Endpoint, options: &SegmentOptions) -> Result<()> {
+    /// Cleaning up is over after two system calls, unless who does it is stopped.
+    const PATIENCE: u32 = 10_000;
+    let mut waited = 0;
     loop {
         match link(object.fd.as_fd(), &object.path) {
             Ok(()) => return Ok(()),
@@ -221,11 +230,19 @@ fn give_name(object: &Object, endpoint: &Endpoint, options: &SegmentOptions) -> 
         if !is_ours(stale.as_fd()).map_err(map_error)? {
             return in_use("it was made by another program, or left there to be kept");
         }
-        if !locks::try_exclusive(stale.as_fd(), Slot::OWNER).map_err(map_error)? {
-            return in_use("its owner is alive");
+        let ours = locks::try_exclusive(stale.as_fd(), Slot::OWNER).map_err(map_error)?;
+        if !leads_to(&object.path, stale.as_fd()).map_err(map_error)? {
+            continue;
         }
-        if leads_to(&object.path, stale.as_fd()).map_err(map_error)? {
+        if ours {
             unlink(&object.path).map_err(map_error)?;
+        } else if locks::try_shared(stale.as_fd(), Slot::HOLDER).map_err(map_error)? || waited > PATIENCE
+        {
+            return in_use("its owner is alive");
+        } else {
+            // Somebody is cleaning it up.
+            waited += 1;
+            std::thread::yield_now();
         }
     }
 }
@@ -263,7 +280,7 @@ fn check_type(stat: &FileStat, operation: &'static str) -> Result<()> {
 }
 
 /// Whether the name leads to this very object.
-fn leads_to(path: &Path, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn leads_to(path: &Path, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     let named = match lstat(path) {
         Ok(named) => named,
         Err(Errno::ENOENT) => return Ok(false),
@@ -271,11 +288,6 @@ fn leads_to(path: &Path, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     };
     let opened = fstat(fd)?;
     Ok((named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino))
-}
-
-/// Holds the object, unless it is being cleaned up or has just lost its name: then look again.
-fn hold(path: &Path, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    Ok(locks::try_shared(fd, Slot::HOLDER)? && leads_to(path, fd)?)
 }
 
 fn path_of(endpoint: &Endpoint) -> Result<PathBuf> {
@@ -348,6 +360,8 @@ struct Watch(Option<Inotify>);
 impl Watch {
     /// How long to sleep where a user has no inotify instances left.
     const UNWATCHED: Duration = Duration::from_millis(5);
+    /// How long to sleep otherwise: that a clean-up was given up is no event.
+    const WATCHED: Duration = Duration::from_secs(1);
 
     fn new() -> Watch {
         let events = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY;
@@ -361,7 +375,8 @@ impl Watch {
             return;
         };
         // Whatever goes wrong here, the caller looks again.
-        let _ = sleep_until_readable(inotify.as_fd(), limit);
+        let limit = limit.map_or(Watch::WATCHED, |limit| limit.min(Watch::WATCHED));
+        let _ = sleep_until_readable(inotify.as_fd(), Some(limit));
         while inotify.read_events().is_ok() {}
     }
 }

@@ -6,7 +6,9 @@
 
 #![allow(dead_code)] // no test file uses all of it
 
+use std::fs;
 use std::io::{BufRead, BufReader, Lines};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,6 +21,25 @@ pub(crate) fn unique(what: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("ipc-shm-test-{}-{count}-{what}", std::process::id())
+}
+
+/// An endpoint and the file behind it, which is removed whatever the test does.
+pub(crate) struct Name {
+    pub(crate) endpoint: String,
+    pub(crate) file: PathBuf,
+}
+
+impl Name {
+    pub(crate) fn new(what: &str) -> Name {
+        let name = unique(what);
+        Name { endpoint: format!("shm://{name}"), file: PathBuf::from("/dev/shm").join(name) }
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.file);
+    }
 }
 
 /// What this process is to do, if it is a child: a role, and an argument.
@@ -99,4 +120,15 @@ pub(crate) fn is_root() -> bool {
         println!("skipped: it takes root to become another user");
     }
     root
+}
+
+/// Gives this thread, and the processes and threads that it starts, a mount namespace with an empty
+/// `/dev/shm`. It takes root.
+pub(crate) fn own_shm(options: &str) {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), MsFlags::empty(), Some(options)).unwrap();
 }
