@@ -99,6 +99,10 @@ pub const RECIPES: &[Recipe] = &[
         Document::Concurrent,
         &[part("posix_mq", "messages of different priorities, the most urgent first", &[])],
     ),
+    recipe(
+        Document::Concurrent,
+        &[part("posix_shm", "shared memory by name: made, written, read through a second handle", &[])],
+    ),
     recipe(Document::WhatIsIpc, &[part("pipe_basic", "a pipe's two descriptors, and \"Go!\"", &[])]),
     recipe(Document::WhatIsIpc, &[part("pipe_child", "a forked child says that it is done", &[])]),
     recipe(Document::WhatIsIpc, &[part("pipe_stdio", "buffered, formatted text through a pipe", &[])]),
@@ -198,6 +202,17 @@ pub const RECIPES: &[Recipe] = &[
                 Start::AfterEnd,
                 &[],
             ),
+        ],
+    ),
+    recipe(
+        Document::Networking,
+        &[
+            part(
+                "writememory",
+                "writes text into System V shared memory",
+                &[("Enter the string to be written in memory : ", "Today it might rain")],
+            ),
+            later("readmemory", "reads text from System V shared memory", Start::AfterEnd, &[]),
         ],
     ),
 ];

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{after_end, after_output, folder, ours, port_2000};
+use common::{after_end, after_output, folder, ours, port_2000, texts};
 use ipc_examples::stage::{Role, Transcript, play};
 use std::process::{Command, Stdio};
 
@@ -75,6 +75,35 @@ fn odd_lines_get_through_messageqsend_and_messageqrecv() {
 }
 
 #[test]
+fn odd_lines_get_through_writememory_and_readmemory() {
+    for line in lines() {
+        let roles = [ours("writememory", &[&line]), after_end(ours("readmemory", &[]), 0)];
+        if line.len() > 1023 {
+            whole_or_a_clear_error(&roles[..1], &line, "");
+        } else {
+            whole_or_a_clear_error(&roles, &line, "Data read from memory: ");
+        }
+    }
+}
+
+#[test]
+fn the_longest_text_fills_the_memory_and_one_byte_more_is_refused() {
+    let longest = [b'x'; 1023];
+    let roles = [ours("writememory", &[&longest]), after_end(ours("readmemory", &[]), 0)];
+    let played = texts(&roles, folder().path());
+    assert_eq!(played[1], format!("Data read from memory: {}\n", "x".repeat(1023)));
+
+    let roles = [ours("writememory", &[&[b'x'; 1024]]), after_end(ours("readmemory", &[]), 0)];
+    let played = play(&roles, folder().path(), false).unwrap();
+    let said = |index: usize| String::from_utf8_lossy(&played[index].text).into_owned();
+    assert!(said(0).contains("has 1024 bytes; the segment has room for 1023"), "{}", said(0));
+    assert_eq!(played[0].status.code(), Some(1));
+    // Nothing was made, so there is nothing to read.
+    assert_eq!(played[1].status.code(), Some(1));
+    assert!(said(1).contains("NotFound"), "{}", said(1));
+}
+
+#[test]
 fn odd_lines_get_through_serverprog_and_clientprog() {
     let _port = port_2000();
     for line in lines() {
@@ -101,7 +130,7 @@ fn odd_lines_get_through_udpc_and_udps() {
 #[test]
 fn a_closed_standard_input_is_a_clear_error() {
     let _port = port_2000();
-    for name in ["readwritepipe", "pipedemo", "messageqsend", "serverprog", "udpc"] {
+    for name in ["readwritepipe", "pipedemo", "messageqsend", "writememory", "serverprog", "udpc"] {
         let folder = folder();
         let output = Command::new(ours(name, &[]).path)
             .current_dir(folder.path())

@@ -57,6 +57,26 @@ fn a_c_program_receives_what_messageqsend_sends() {
     assert_eq!(printed[1], "The message received is GoodBye\n");
 }
 
+const TYPED: &str = "Enter the string to be written in memory : ";
+const RAIN: &str = "Today it might rain";
+
+#[test]
+fn readmemory_reads_what_a_c_program_writes() {
+    let folder = folder();
+    let writer = theirs("writememory", folder.path(), &[(TYPED, RAIN)]);
+    let printed = texts(&[writer, after_end(ours("readmemory", &[]), 0)], folder.path());
+    assert_eq!(printed[1], format!("Data read from memory: {RAIN}\n"));
+}
+
+#[test]
+fn a_c_program_reads_what_writememory_writes() {
+    let folder = folder();
+    let reader = after_end(theirs("readmemory", folder.path(), &[]), 0);
+    let printed = texts(&[ours("writememory", &[RAIN.as_bytes()]), reader], folder.path());
+    assert_eq!(printed[0], format!("{TYPED}{RAIN}\nString written in memory: {RAIN}\n"));
+    assert_eq!(printed[1], format!("Data read from memory: {RAIN}\n"));
+}
+
 const SERVER: &str = "Enter text to send to the client: ";
 
 #[test]

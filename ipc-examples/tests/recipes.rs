@@ -152,6 +152,30 @@ fn messageqsend_and_messageqrecv() {
 }
 
 #[test]
+fn posix_shm() {
+    prints(
+        "posix_shm",
+        &["The segment has 4096 bytes\n\
+           Written: Hello from shared memory\n\
+           Read through a second handle: Hello from shared memory\n\
+           Listed with 4096 bytes, in use\n\
+           Removed: nothing of that name is left\n"],
+    );
+}
+
+#[test]
+fn writememory_and_readmemory() {
+    prints(
+        "writememory",
+        &[
+            "Enter the string to be written in memory : Today it might rain\n\
+             String written in memory: Today it might rain\n",
+            "Data read from memory: Today it might rain\n",
+        ],
+    );
+}
+
+#[test]
 fn serverprog_and_clientprog() {
     let _port = port_2000();
     prints(
