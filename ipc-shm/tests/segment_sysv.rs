@@ -185,6 +185,20 @@ fn open_waits_for_the_key() {
 }
 
 #[test]
+fn open_waits_for_the_file_of_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late");
+    let endpoint = format!("sysvshm://{}?id=a", path.display());
+    let wait = Wait::timeout(Duration::from_secs(10));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| Segment::open_within(&endpoint, wait).unwrap().len());
+        std::fs::write(&path, "").unwrap();
+        let _segment = Segment::create(&endpoint, 10).unwrap();
+        assert_eq!(waiting.join().unwrap(), 10);
+    });
+}
+
+#[test]
 fn the_mode_is_exact_whatever_the_umask() {
     let key = Key::new();
     let mut maker = start(child("make with umask 077", &key.endpoint));
@@ -206,7 +220,7 @@ fn another_users_segment_is_refused_unless_that_user_is_meant() {
     other.finish();
     assert_eq!(kind(Segment::open(&key.endpoint)), ErrorKind::WrongOwner);
     let take_over = SegmentOptions::new(10).take_over(true);
-    assert_eq!(kind(take_over.create(&key.endpoint)), ErrorKind::AddrInUse);
+    assert_eq!(kind(take_over.create(&key.endpoint)), ErrorKind::WrongOwner);
     let meant = SegmentOptions::default().owner(65534).mode(0o666);
     assert_eq!(meant.open(&key.endpoint, Wait::Never).unwrap().len(), 4096);
 }

@@ -201,7 +201,7 @@ fn unmark(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Links an object to its name, and removes a stale one that has it.
 fn give_name(object: &Object, endpoint: &Endpoint, options: &SegmentOptions) -> Result<()> {
-    /// Cleaning up is over after two system calls, unless who does it is stopped.
+    /// Cleaning up is over after a few system calls, unless who does it is stopped.
     const PATIENCE: u32 = 10_000;
     let mut waited = 0;
     loop {

@@ -88,30 +88,32 @@ pub(super) fn private(options: &SegmentOptions) -> Result<Segment> {
 pub(super) fn open(endpoint: Endpoint, options: &SegmentOptions, wait: Wait) -> Result<Segment> {
     /// System V tells nobody when a key appears, so who waits looks now and then.
     const PAUSE: Duration = Duration::from_millis(5);
-    let key = key_of(&endpoint, "open")?;
     let mut attempt = Attempt::new(wait);
     let mut waiter = Waiter::new(Waiting::Block);
     loop {
-        // The size is checked on the segment itself; no permission is asked for yet.
-        match sys::shmget(key, 0, 0) {
-            Ok(id) => match attach(id, key, options, Some(&endpoint)) {
-                Err(error) if error.kind() == ErrorKind::Removed => {} // between the two calls
-                result => return result,
-            },
-            Err(Errno::ENOENT | Errno::EIDRM) => {}
-            Err(errno) => return Err(failed(errno, "open", &endpoint)),
-        }
+        let missing = match find(&endpoint, options) {
+            // Between two of its calls.
+            Err(error) if error.kind() == ErrorKind::Removed => error.with_kind(ErrorKind::NotFound),
+            Err(error) if error.kind() == ErrorKind::NotFound => error,
+            result => return result,
+        };
         match attempt.next(&mut waiter) {
             Ok(Step::Look) => {}
             Ok(Step::Sleep(limit)) => {
                 std::thread::sleep(limit.map_or(PAUSE, |limit| limit.min(PAUSE)));
             }
-            Err(ErrorKind::WouldBlock) => {
-                return Err(Error::new(ErrorKind::NotFound, "open").at(endpoint.text()));
-            }
+            Err(ErrorKind::WouldBlock) => return Err(missing),
             Err(kind) => return Err(Error::new(kind, "open").at(endpoint.text())),
         }
     }
+}
+
+/// Opens what the key leads to now, if the file that it comes from is there.
+fn find(endpoint: &Endpoint, options: &SegmentOptions) -> Result<Segment> {
+    let key = key_of(endpoint, "open")?;
+    // The size is checked on the segment itself; no permission is asked for yet.
+    let id = sys::shmget(key, 0, 0).map_err(|errno| failed(errno, "open", endpoint))?;
+    attach(id, key, options, Some(endpoint))
 }
 
 pub(super) fn open_id(id: i32, options: &SegmentOptions) -> Result<Segment> {
@@ -160,6 +162,11 @@ fn make(key: i32, options: &SegmentOptions, endpoint: &Endpoint) -> Result<i32> 
             Err(_) => None, // not ours to look at
         };
         match stale {
+            Some((_, info)) if info.uid != nix::unistd::geteuid().as_raw() => {
+                let detail = format!("user {} has a segment of that key", info.uid);
+                let error = Error::new(ErrorKind::WrongOwner, "create").at(endpoint.text());
+                return Err(error.with_detail(detail));
+            }
             Some((id, info)) if options.take_over && is_stale(&info) => match sys::shm_remove(id) {
                 Ok(()) | Err(Errno::EINVAL | Errno::EIDRM) => {}
                 Err(errno) => return Err(failed(errno, "create", endpoint)),
@@ -169,13 +176,13 @@ fn make(key: i32, options: &SegmentOptions, endpoint: &Endpoint) -> Result<i32> 
     }
 }
 
-/// Whether it is this user's, nobody has it attached, and its maker is dead.
+/// Whether nobody has it attached, and its maker is dead.
 ///
 /// The maker counts from shmget(2) on, so one that has not attached yet is not robbed. A process id can be
 /// used again: then a dead maker looks alive, and the segment stays; it never is the other way round.
 fn is_stale(info: &ShmInfo) -> bool {
     let dead = info.creator != 0 && kill(Pid::from_raw(info.creator), None) == Err(Errno::ESRCH);
-    dead && info.attached == 0 && info.uid == nix::unistd::geteuid().as_raw()
+    dead && info.attached == 0
 }
 
 fn key_of(endpoint: &Endpoint, operation: &'static str) -> Result<i32> {
