@@ -4,12 +4,16 @@ mod listing;
 mod locks;
 #[allow(unsafe_code)]
 mod map;
+mod mutex;
 mod ring;
 mod segment;
 #[allow(unsafe_code)]
 mod sys;
 
 pub use listing::{NamedObject, clean_up, list};
+pub use mutex::{
+    LockError, Recovery, SharedCondvar, SharedMutex, SharedMutexGuard, ShmSafe, Woken,
+};
 pub use ring::{
     Borrowed, CAPABILITIES, Loan, PAIR_CAPABILITIES, Ring, ShmFanIn, ShmFanOut, ShmPair, ShmReceiver,
     ShmSender, Slow, Stats,
