@@ -113,6 +113,10 @@ pub const RECIPES: &[Recipe] = &[
         files: &["banana.txt", "apple.txt", "apple.rs", "cherry"],
     },
     recipe(
+        Document::WhatIsIpc,
+        &[part("shared_mutex", "parent and child count together, without a lock and with one", &[])],
+    ),
+    recipe(
         Document::Networking,
         &[part("sync_message", "the sender waits until its message is dealt with", &[])],
     ),

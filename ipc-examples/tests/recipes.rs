@@ -86,6 +86,26 @@ fn shell_pipeline() {
 }
 
 #[test]
+fn shared_mutex() {
+    let recipe = catalogue::find("shared_mutex").unwrap();
+    let folder = programs::folder(recipe).unwrap();
+    let roles = programs::roles(recipe, &[]).unwrap();
+    let transcripts = stage::play(&roles, folder.path(), false).unwrap();
+    let text = String::from_utf8_lossy(&transcripts[0].text);
+    assert!(transcripts[0].status.success(), "{text}");
+    // How many are lost is different each time; that some are, is not.
+    let number =
+        text.split("Without the mutex: ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    assert!((1..200_000).contains(&number.parse::<u32>().unwrap()), "{text}");
+    assert_eq!(
+        text.replace(&format!(": {number},"), ": SOME,"),
+        "Parent and child count to 100000 each: 200000 together\n\
+         Without the mutex: SOME, some are lost\n\
+         With the mutex: 200000, none is lost\n"
+    );
+}
+
+#[test]
 fn pipe_stdio() {
     prints("pipe_stdio", &["Writing...\nReading...\n3 values parsed: 10 20 30\n"]);
 }
