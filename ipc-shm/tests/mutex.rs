@@ -2,7 +2,7 @@
 //! The processes are the test binary, run again; they find each other by a named segment.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(unsafe_code)] // SAFETY: every segment here is used as told, by our own processes only
+#![allow(unsafe_code)] // to open mutexes, to fork
 
 #[path = "ring_common/mod.rs"]
 mod common;
@@ -326,36 +326,32 @@ fn killed_waiters_do_not_hold_up_who_notifies() {
 
 #[test]
 fn what_is_opened_is_checked() {
+    /// Opens a mutex for this type, and says what went wrong.
+    fn open<T: ShmSafe>(segment: &Segment, offset: usize) -> Option<ErrorKind> {
+        // SAFETY: a segment that is used as told in this test only.
+        let opened = unsafe { SharedMutex::<T>::open(segment, offset) };
+        opened.err().map(|error| error.kind())
+    }
     let segment = Segment::anonymous(4096).unwrap();
-    let kind = |result: ipc_shm::Result<()>| result.unwrap_err().kind();
-    // SAFETY: a segment of our own, used as told in this test only.
-    let open_u64 = |offset| unsafe { SharedMutex::<u64>::open(&segment, offset) }.map(drop);
-    assert_eq!(kind(open_u64(0)), ErrorKind::NotFound);
-    assert_eq!(kind(open_u64(4)), ErrorKind::MessageTooLarge);
-    assert_eq!(kind(open_u64(4096)), ErrorKind::MessageTooLarge);
-    assert_eq!(kind(open_u64(usize::MAX)), ErrorKind::MessageTooLarge);
-    // SAFETY: as above.
+    assert_eq!(open::<u64>(&segment, 0), Some(ErrorKind::NotFound));
+    assert_eq!(open::<u64>(&segment, 4), Some(ErrorKind::MessageTooLarge));
+    assert_eq!(open::<u64>(&segment, 4096), Some(ErrorKind::MessageTooLarge));
+    assert_eq!(open::<u64>(&segment, usize::MAX), Some(ErrorKind::MessageTooLarge));
+    // SAFETY: a segment that is used as told in this test only.
     drop(unsafe { SharedMutex::init(&segment, 64, 5_u64) }.unwrap());
-    open_u64(64).unwrap();
-    // SAFETY: as above.
-    assert_eq!(
-        kind(unsafe { SharedMutex::<u32>::open(&segment, 64) }.map(drop)),
-        ErrorKind::GeometryMismatch
-    );
-    // SAFETY: as above.
-    assert_eq!(
-        kind(unsafe { SharedMutex::<f64>::open(&segment, 64) }.map(drop)),
-        ErrorKind::GeometryMismatch
-    );
-    // SAFETY: as above.
-    let twins = unsafe { SharedMutex::<[u32; 2]>::open(&segment, 64) }.map(drop);
-    assert_eq!(kind(twins), ErrorKind::GeometryMismatch);
+    assert_eq!(open::<u64>(&segment, 64), None);
+    assert_eq!(open::<u32>(&segment, 64), Some(ErrorKind::GeometryMismatch));
+    assert_eq!(open::<f64>(&segment, 64), Some(ErrorKind::GeometryMismatch));
+    assert_eq!(open::<[u32; 2]>(&segment, 64), Some(ErrorKind::GeometryMismatch));
+    // A head that says the right thing, too near to the end for the rest.
     let end = 4096 - SharedMutex::<u64>::SIZE + 8;
+    let mut head = [0; 40];
+    segment.read_at(64, &mut head).unwrap();
+    segment.write_at(end, &head).unwrap();
+    assert_eq!(open::<u64>(&segment, end), Some(ErrorKind::MessageTooLarge));
     // SAFETY: as above.
-    assert_eq!(
-        kind(unsafe { SharedMutex::init(&segment, end, 5_u64) }.map(drop)),
-        ErrorKind::MessageTooLarge
-    );
+    let made = unsafe { SharedMutex::init(&segment, end, 5_u64) };
+    assert_eq!(made.unwrap_err().kind(), ErrorKind::MessageTooLarge);
     assert_eq!(SharedCondvar::open(&segment, 4094).unwrap_err().kind(), ErrorKind::MessageTooLarge);
 }
 
@@ -428,6 +424,31 @@ fn processes_of_two_pid_namespaces_with_equal_ids_count_together() {
     }
     let twins = shared.mutex.lock().unwrap();
     assert_eq!((twins.one, twins.two), (40_000, 40_000));
+}
+
+#[test]
+fn a_holder_that_was_killed_in_another_pid_namespace_is_told() {
+    const TEST: &str = "a_holder_that_was_killed_in_another_pid_namespace_is_told";
+    if let Ok(name) = std::env::var("MUTEX_NAMESPACE") {
+        let shared = Shared::open(&name);
+        let _guard = shared.mutex.lock().unwrap();
+        shared.word().store(1, SeqCst);
+        common::wait_for_ever();
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: only root may make pid namespaces");
+    }
+    let name = common::name();
+    let shared = Shared::create(&name);
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child"]).arg(std::env::current_exe().unwrap());
+    command.args([TEST, "--exact"]).env("MUTEX_NAMESPACE", &name).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    until("it is locked", || shared.word().load(SeqCst) == 1);
+    child.kill().unwrap(); // and the namespace with it
+    child.wait().unwrap();
+    let told = shared.mutex.lock_within(Wait::timeout(LIMIT));
+    assert!(matches!(told, Err(LockError::OwnerDied(_))));
 }
 
 #[test]
