@@ -256,6 +256,8 @@ fn a_lock_that_is_not_to_be_had_times_out_in_time() {
     std::thread::scope(|scope| scope.spawn(wait_for_it).join().unwrap());
     drop(guard);
     drop(mutex.lock_within(Wait::timeout(LIMIT)).unwrap());
+    let ages = Instant::now().checked_add(Duration::from_secs(i64::MAX as u64 / 2)).unwrap();
+    drop(mutex.lock_within(Wait::Until(ages)).unwrap());
 }
 
 #[test]

@@ -88,8 +88,12 @@ pub(super) enum State {
     Poisoned,
 }
 
-const CLEAN: u32 = 0;
-const DIRTY: u32 = 1;
+// The values of `State`.
+const CLEAN: u32 = State::Clean as u32;
+const DIRTY: u32 = State::Dirty as u32;
+
+/// The longest wait that has a deadline; longer ones could be more than a sum of times can hold.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// A room that this process has mapped.
 #[derive(Debug)]
@@ -180,8 +184,8 @@ impl<T: ShmSafe> Place<T> {
             // SAFETY: as above.
             Wait::Forever => unsafe { libc::pthread_mutex_lock(mutex) },
             Wait::Until(_) => {
-                let left = TimeSpec::from(wait.remaining().unwrap_or_default());
-                let deadline = clock_gettime(ClockId::CLOCK_MONOTONIC)? + left;
+                let left = wait.remaining().unwrap_or_default().min(CENTURY);
+                let deadline = clock_gettime(ClockId::CLOCK_MONOTONIC)? + TimeSpec::from(left);
                 // SAFETY: as above; the timespec outlives the call.
                 unsafe { pthread_mutex_clocklock(mutex, libc::CLOCK_MONOTONIC, deadline.as_ref()) }
             }
