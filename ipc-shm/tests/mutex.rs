@@ -102,6 +102,7 @@ fn child() {
         "count for ever" => loop {
             let mut twins = shared.mutex.lock().or_else(|error| error.repair(repair)).unwrap();
             twins.one += 1;
+            std::thread::yield_now(); // a good place to be killed
             twins.two += 1;
         },
         "answer" => {
