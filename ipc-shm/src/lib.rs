@@ -11,9 +11,7 @@ mod segment;
 mod sys;
 
 pub use listing::{NamedObject, clean_up, list};
-pub use mutex::{
-    LockError, Recovery, SharedCondvar, SharedMutex, SharedMutexGuard, ShmSafe, Woken,
-};
+pub use mutex::{LockError, Recovery, SharedCondvar, SharedMutex, SharedMutexGuard, ShmSafe, Woken};
 pub use ring::{
     Borrowed, CAPABILITIES, Loan, PAIR_CAPABILITIES, Ring, ShmFanIn, ShmFanOut, ShmPair, ShmReceiver,
     ShmSender, Slow, Stats,
