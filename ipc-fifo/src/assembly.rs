@@ -278,6 +278,9 @@ impl Assembly {
         });
         self.held -= freed;
         self.lost += lost;
+        // Or it would double with each inspection of a pipe that is never found empty.
+        let due = self.weight().saturating_mul(2).max(Assembly::LIGHT);
+        self.next_inspection = self.next_inspection.min(due);
     }
 
     fn weight(&self) -> usize {

@@ -192,3 +192,19 @@ fn when_much_is_unfinished_it_wants_an_inspection() {
     assembly.condemn(0, |_| false);
     assert!(!assembly.wants_inspection());
 }
+
+#[test]
+fn writers_that_die_one_after_the_other_in_a_busy_pipe_leave_little_behind() {
+    let mut assembly = Assembly::new(1 << 20);
+    let mut most = 0;
+    for writer in 1..=5_000 {
+        let fragments = cut(writer, 0, &message(0, 10_000));
+        assert_eq!(run(&mut assembly, &fragments[0], PAYLOAD), []);
+        if assembly.wants_inspection() {
+            assembly.condemn(0, |_| true);
+        }
+        assembly.bury(false);
+        most = most.max(assembly.unfinished.len());
+    }
+    assert!(most <= 32, "{most} unfinished messages of dead writers");
+}
