@@ -69,7 +69,16 @@ impl Claim {
                 return Ok(None);
             }
             // Its owner may have removed it between our open and our lock.
-            if file.metadata().map_err(failed)?.nlink() > 0 {
+            let names = file.metadata().map_err(failed)?.nlink();
+            if names > 1 {
+                // Not made here: somebody has given a file of ours this name, to have it written to and
+                // shown to everybody.
+                return Err(Error::new(ErrorKind::WrongOwner, OPERATION).with_detail(format!(
+                    "the lock file {} has another name too; remove it",
+                    path.display()
+                )));
+            }
+            if names > 0 {
                 // So that other users can ask, whatever the umask.
                 file.set_permissions(Permissions::from_mode(0o644)).map_err(failed)?;
                 return Ok(Some(Claim { file, path }));
@@ -141,4 +150,24 @@ fn read(file: &File) -> Record {
 fn path(owner: u32, key: key_t) -> PathBuf {
     let namespace = fs::metadata("/proc/self/ns/ipc").map_or(0, |namespace| namespace.ino());
     format!("/dev/shm/ipc-msgq.{owner}.{namespace}.{key:08x}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use tempfile::NamedTempFile;
+
+    #[test]
+    fn another_file_of_ours_that_somebody_has_linked_there_is_left_alone() {
+        let mut secret = NamedTempFile::new_in("/dev/shm").unwrap();
+        secret.write_all(b"a secret of this user").unwrap();
+        let key = 0x7e57_0000_u32.cast_signed() | (std::process::id() & 0xffff).cast_signed();
+        let path = path(Uid::effective().as_raw(), key);
+        fs::hard_link(secret.path(), &path).unwrap();
+        let taken = Claim::take(key);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(taken.unwrap_err().kind(), ErrorKind::WrongOwner);
+        assert_eq!(secret.as_file().metadata().unwrap().mode() & 0o777, 0o600);
+    }
 }
