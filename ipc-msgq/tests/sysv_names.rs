@@ -284,6 +284,14 @@ fn limits_are_told_by_name_value_and_remedy() {
 }
 
 #[test]
+fn open_or_create_that_fails_leaves_no_queue() {
+    let name = SysvName::new();
+    let error = SysvSender::open_or_create(name.with("max_message=1G")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert_eq!(SysvSender::connect(&name.endpoint).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
 fn nothing_is_left_in_dev_shm_by_owners_who_end_well() {
     let name = SysvName::new();
     let file = name.file.as_file().metadata().unwrap();

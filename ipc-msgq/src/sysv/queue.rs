@@ -80,15 +80,14 @@ impl Queue {
             }
             match owner::create(key, endpoint.options()) {
                 Ok(id) => {
-                    owner::set(id, endpoint.options(), OPERATION, endpoint.text())?;
-                    return Queue::new(
-                        id,
-                        Some(key),
-                        endpoint.options(),
-                        endpoint.text(),
-                        None,
-                        OPERATION,
-                    );
+                    let (options, text) = (endpoint.options(), endpoint.text());
+                    let made = owner::set(id, options, OPERATION, text)
+                        .and_then(|()| Queue::new(id, Some(key), options, text, None, OPERATION));
+                    if made.is_err() {
+                        // It is not what was asked for. There is nobody to tell if it is gone already.
+                        let _ = sys::msgctl_remove(id);
+                    }
+                    return made;
                 }
                 Err(error) if errno(&error) == Some(Errno::EEXIST) => {}
                 Err(source) => return Err(limits::explain(source, OPERATION, endpoint.text())),
