@@ -108,7 +108,12 @@ fn make_or_take_over(key: key_t, claim: &Claim, endpoint: &Endpoint) -> Result<O
                     }
                     Err(error) => return Err(failed(error)),
                 };
-                trust::check(status.msg_perm.uid, endpoint.options().uid, OPERATION, endpoint.text())?;
+                trust::check_with_maker(
+                    &status.msg_perm,
+                    endpoint.options().uid,
+                    OPERATION,
+                    endpoint.text(),
+                )?;
                 let unused = status.msg_lspid == 0 && status.msg_lrpid == 0;
                 let ours = match claim.read() {
                     Record::Made(made) => made == id,
@@ -190,6 +195,42 @@ mod tests {
         assert_eq!(queue.id(), id);
         drop(queue);
         assert_eq!(Queue::connect(&endpoint, Wait::Never).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_queue_that_another_user_made_and_gave_to_us_is_not_trusted() {
+        const MAKER: &str = "IPC_MSGQ_TEST_MAKER";
+        const TEST: &str =
+            "sysv::owner::tests::a_queue_that_another_user_made_and_gave_to_us_is_not_trusted";
+        if let Ok(key) = std::env::var(MAKER) {
+            nix::unistd::setuid(nix::unistd::Uid::from_raw(60_021)).unwrap();
+            let id = create(key.parse().unwrap(), &Options::default()).unwrap();
+            let mut status = sys::msgctl_stat(id).unwrap();
+            status.msg_perm.uid = 0;
+            return sys::msgctl_set(id, &mut status).unwrap();
+        }
+        if !nix::unistd::Uid::effective().is_root() {
+            return println!("skipped: it takes root to be another user");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let endpoint = format!("sysvmsg://{}?id=g", file.path().display());
+        let trusting = Endpoint::parse(format!("{endpoint}&uid=0")).unwrap();
+        let endpoint = Endpoint::parse(endpoint).unwrap();
+        let key = key::of(&endpoint, "test").unwrap();
+        let mut maker = std::process::Command::new(std::env::current_exe().unwrap());
+        assert!(maker.args(["--exact", TEST]).env(MAKER, key.to_string()).status().unwrap().success());
+
+        let id = sys::msgget(key, 0).unwrap();
+        let tried = [
+            Queue::connect(&endpoint, Wait::Never),
+            Queue::connect(&trusting, Wait::Never),
+            Queue::bind(&endpoint),
+            Queue::open_or_create(&endpoint),
+            Queue::attach(id),
+        ]
+        .map(|queue| queue.map(|queue| queue.id()).map_err(|error| error.kind()));
+        sys::msgctl_remove(id).unwrap();
+        assert_eq!(tried, [Err(ErrorKind::WrongOwner); 5]);
     }
 
     #[test]

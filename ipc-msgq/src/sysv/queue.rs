@@ -111,7 +111,7 @@ impl Queue {
         const OPERATION: &str = "attach";
         let text: Arc<str> = format!("System V queue {id}").into();
         let queue = Queue::new(id, None, &Options::default(), &text, None, OPERATION)?;
-        trust::check(queue.status()?.owner, None, OPERATION, &text)?;
+        queue.check_trust(None, OPERATION)?;
         Ok(queue)
     }
 
@@ -119,8 +119,8 @@ impl Queue {
     fn found(id: c_int, key: key_t, endpoint: &Endpoint, operation: &'static str) -> Result<Queue> {
         let options = endpoint.options();
         let queue = Queue::new(id, Some(key), options, endpoint.text(), None, operation)?;
+        queue.check_trust(options.uid, operation)?;
         let status = queue.status()?;
-        trust::check(status.owner, options.uid, operation, endpoint.text())?;
         match options.capacity {
             Some(asked) if asked != status.capacity => {
                 Err(Error::new(ErrorKind::GeometryMismatch, operation).at(endpoint.text()).with_detail(
@@ -129,6 +129,11 @@ impl Queue {
             }
             _ => Ok(queue),
         }
+    }
+
+    fn check_trust(&self, asked: Option<u32>, operation: &'static str) -> Result<()> {
+        let status = sys::msgctl_stat(self.id).map_err(|source| self.failed(operation, source))?;
+        trust::check_with_maker(&status.msg_perm, asked, operation, &self.endpoint)
     }
 
     fn new(
