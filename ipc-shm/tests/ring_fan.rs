@@ -59,6 +59,19 @@ fn a_killed_sender_disturbs_nobody_and_its_place_is_free_again() {
 }
 
 #[test]
+fn a_place_that_is_being_made_anew_does_not_hide_those_behind_it() {
+    let name = name();
+    let mut receiver = ShmFanIn::bind(&name, 2).unwrap();
+    // As it is while the receiver makes the first place anew.
+    let object = name.strip_prefix("shm://").unwrap();
+    std::fs::remove_file(format!("/dev/shm/{object}.0")).unwrap();
+    let mut sender = ShmFanIn::connect(&name).unwrap();
+    sender.send(b"behind").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"behind");
+    assert_eq!(ShmFanIn::connect(&name).unwrap_err().kind(), ErrorKind::Busy);
+}
+
+#[test]
 fn a_receiver_of_many_sleeps_until_one_of_them_sends() {
     let name = name();
     let mut receiver = ShmFanIn::bind(&name, 3).unwrap();

@@ -194,11 +194,14 @@ pub(super) fn first_free<T>(
     let mut waiter = Waiter::new(Waiting::Block);
     loop {
         let mut problem = ErrorKind::NotFound;
+        let mut missing = 0;
         for number in 0..ShmFanIn::MAX_SENDERS {
             match connect(&place(endpoint, number, "connect")?).map_err(|error| (error.kind(), error)) {
                 Ok(connected) => return Ok(connected),
                 // Taken, or about to be made anew.
                 Err((ErrorKind::Busy | ErrorKind::NoPeer, _)) => problem = ErrorKind::Busy,
+                // One may be about to be made anew: its name is gone for a moment. Two are the end.
+                Err((ErrorKind::NotFound, _)) if missing == 0 => missing = 1,
                 Err((ErrorKind::NotFound, _)) => break,
                 Err((_, error)) => return Err(error),
             }
