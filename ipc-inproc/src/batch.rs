@@ -1,22 +1,32 @@
-//! A run of messages in one piece of memory, each behind its length, and whose they are.
+//! A run of messages and whose they are: short ones in one piece of memory, each behind its length, and
+//! long ones each in a buffer of its own.
 //!
 //! Two batches belong to a lane: senders fill one while the receiver reads the other. Their memory is used
 //! again and again, so nothing is allocated per message; [`Retention`] sees to it that the memory of a rare
 //! giant is given back.
 
 use crate::lane::Account;
-use std::collections::TryReserveError;
+use std::collections::{TryReserveError, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// From this length on a message travels in a buffer of its own: it is copied there outside the lock, and
+/// many of them make no piece of memory so long that no cache holds it.
+pub(crate) const LONG: usize = 16 * 1024;
 
 /// Messages in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// For each message its length in 8 bytes, then the message.
+    /// For each message its length in 8 bytes, then the message, if it is shorter than [`LONG`].
     bytes: Vec<u8>,
+    /// The others, in order.
+    long: VecDeque<Vec<u8>>,
     /// Who sent them: as many of this sender, then as many of that.
     runs: Vec<Run>,
 }
+
+/// The length before each message.
+const HEADER: usize = size_of::<u64>();
 
 /// Messages of one sender, one behind the other.
 #[derive(Debug)]
@@ -30,10 +40,32 @@ impl Batch {
         self.bytes.is_empty()
     }
 
-    /// Appends a message; fails, with nothing changed, if there is no memory for it.
+    /// Appends a short message; fails, with nothing changed, if there is no memory for it.
     pub(crate) fn push(&mut self, message: &[u8], sender: &Arc<Account>) -> Result<(), TryReserveError> {
-        let length = (message.len() as u64).to_ne_bytes();
-        self.bytes.try_reserve(message.len().saturating_add(length.len()))?;
+        debug_assert!(message.len() < LONG);
+        self.reserve(HEADER + message.len(), sender)?;
+        self.bytes.extend_from_slice(&(message.len() as u64).to_ne_bytes());
+        self.bytes.extend_from_slice(message);
+        Ok(())
+    }
+
+    /// Appends a long message, as [`push`](Batch::push) does a short one.
+    pub(crate) fn push_long(
+        &mut self,
+        message: Vec<u8>,
+        sender: &Arc<Account>,
+    ) -> Result<(), TryReserveError> {
+        debug_assert!(message.len() >= LONG);
+        self.long.try_reserve(1)?;
+        self.reserve(HEADER, sender)?;
+        self.bytes.extend_from_slice(&(message.len() as u64).to_ne_bytes());
+        self.long.push_back(message);
+        Ok(())
+    }
+
+    /// Makes room for so many bytes, and counts one more message of this sender.
+    fn reserve(&mut self, bytes: usize, sender: &Arc<Account>) -> Result<(), TryReserveError> {
+        self.bytes.try_reserve(bytes)?;
         match self.runs.last_mut() {
             Some(run) if Arc::ptr_eq(&run.sender, sender) => run.messages += 1,
             _ => {
@@ -41,9 +73,12 @@ impl Batch {
                 self.runs.push(Run { sender: Arc::clone(sender), messages: 1 });
             }
         }
-        self.bytes.extend_from_slice(&length);
-        self.bytes.extend_from_slice(message);
         Ok(())
+    }
+
+    /// The first long message that has not been taken out.
+    pub(crate) fn take_long(&mut self) -> Vec<u8> {
+        self.long.pop_front().unwrap_or_default()
     }
 
     pub(crate) fn bytes(&self, message: Range<usize>) -> &[u8] {
@@ -53,11 +88,21 @@ impl Batch {
     /// Forgets the messages, and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.long.clear();
         self.runs.clear();
     }
 }
 
-/// A place in a batch that is being read.
+/// Where a message is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the batch: a range for [`Batch::bytes`].
+    Bytes(Range<usize>),
+    /// In a buffer of its own, which [`Batch::take_long`] returns.
+    Buffer,
+}
+
+/// How far a batch has been read.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     at: usize,
@@ -67,8 +112,8 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// The next message, as a range of the batch's bytes, and whose it is.
-    pub(crate) fn next<'a>(&mut self, batch: &'a Batch) -> Option<(Range<usize>, &'a Account)> {
+    /// Where the next message is, and whose it is.
+    pub(crate) fn next<'a>(&mut self, batch: &'a Batch) -> Option<(Place, &'a Account)> {
         let (length, rest) = batch.bytes.get(self.at..)?.split_first_chunk()?;
         let length = usize::try_from(u64::from_ne_bytes(*length)).ok()?;
         let start = batch.bytes.len() - rest.len();
@@ -78,8 +123,12 @@ impl Cursor {
         }
         let run = batch.runs.get(self.run)?;
         self.of_run += 1;
+        if length >= LONG {
+            self.at = start;
+            return Some((Place::Buffer, &run.sender));
+        }
         self.at = start + length;
-        Some((start..self.at, &run.sender))
+        Some((Place::Bytes(start..self.at), &run.sender))
     }
 }
 
@@ -106,10 +155,12 @@ impl Retention {
     }
 
     /// Clears a batch that has been read, and gives memory back that has not been needed lately.
-    pub(crate) fn recycle(&mut self, batch: &mut Batch) {
+    /// Returns true from time to time: it is time to look at the [spare buffers](crate::spares), too.
+    pub(crate) fn recycle(&mut self, batch: &mut Batch) -> bool {
         self.fullest = self.fullest.max(batch.bytes.len());
         self.batches += 1;
-        if self.batches == Self::MEMORY {
+        let review = self.batches == Self::MEMORY;
+        if review {
             self.allowed = self.fullest.saturating_mul(2).max(Self::FLOOR);
             self.fullest = 0;
             self.batches = 0;
@@ -121,6 +172,7 @@ impl Retention {
         if batch.runs.capacity() > Self::RUNS && self.allowed == Self::FLOOR {
             batch.runs.shrink_to(Self::RUNS);
         }
+        review
     }
 }
 
@@ -128,8 +180,20 @@ impl Retention {
 mod tests {
     use super::*;
 
+    fn fill_for(batch: &mut Batch, length: usize, sender: &Arc<Account>) {
+        if length < LONG {
+            batch.push(&vec![1; length], sender).unwrap();
+        } else {
+            batch.push_long(vec![1; length], sender).unwrap();
+        }
+    }
+
+    /// So many bytes in short messages.
     fn fill(batch: &mut Batch, length: usize) {
-        batch.push(&vec![1; length], &Arc::new(Account::new())).unwrap();
+        let sender = Arc::new(Account::new());
+        for at in (0..length).step_by(LONG / 2) {
+            fill_for(batch, (length - at).min(LONG / 2), &sender);
+        }
     }
 
     #[test]
@@ -141,9 +205,27 @@ mod tests {
         }
         let mut cursor = Cursor::default();
         for (message, sender) in [("a", &one), ("", &one), ("bc", &two), ("", &two), ("d", &one)] {
-            let (range, account) = cursor.next(&batch).unwrap();
+            let (place, account) = cursor.next(&batch).unwrap();
+            let Place::Bytes(range) = place else { panic!("{place:?}") };
             assert_eq!(batch.bytes(range), message.as_bytes());
             assert!(std::ptr::eq(account, &**sender));
+        }
+        assert!(cursor.next(&batch).is_none());
+    }
+
+    #[test]
+    fn long_messages_keep_their_place_among_short_ones() {
+        let (mut batch, sender) = (Batch::default(), Arc::new(Account::new()));
+        for length in [LONG - 1, LONG, 0, LONG + 1] {
+            fill_for(&mut batch, length, &sender);
+        }
+        let mut cursor = Cursor::default();
+        for length in [LONG - 1, LONG, 0, LONG + 1] {
+            let found = match cursor.next(&batch).unwrap().0 {
+                Place::Bytes(range) => range.len(),
+                Place::Buffer => batch.take_long().len(),
+            };
+            assert_eq!(found, length);
         }
         assert!(cursor.next(&batch).is_none());
     }

@@ -19,8 +19,10 @@
 
 use crate::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
-/// Shared by one sender and its receiver.
+/// Shared by one sender and its receiver. The receiver writes it with every message, so nothing else lies on
+/// its cache line.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Credit {
     taken: AtomicU64,
     waiting: AtomicBool,

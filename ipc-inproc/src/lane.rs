@@ -2,7 +2,8 @@
 //!
 //! Senders append to a batch under a short lock. The receiver swaps the whole batch with the one it has
 //! read to its end: one lock for all that has come since. Then it lends messages out of what is now its
-//! own memory, with no lock and no copy.
+//! own memory, with no lock and no copy. A long message is copied before the lock is taken, into a buffer of
+//! its own that is handed through, and comes back through [`Spares`].
 //!
 //! Who sleeps, and who wakes it:
 //!
@@ -14,13 +15,13 @@
 //!   its own mark, or went) happens under the lock, and so does the sender's last look before it sleeps,
 //!   when it enters itself in `blocked`.
 
-use crate::batch::{Batch, Cursor, Retention};
+use crate::batch::{Batch, Cursor, LONG, Place, Retention};
 use crate::bell::Bell;
 use crate::credit::Credit;
 use crate::lock;
+use crate::spares::{Spares, fill};
 use crossbeam_channel::Receiver;
 use std::convert::Infallible;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub(crate) struct Lane {
     /// Nobody will read any more. Set under the lock.
     closed: AtomicBool,
     news: News,
+    spares: Mutex<Spares>,
     /// Wakes the receiver.
     bell: Bell,
 }
@@ -83,12 +85,14 @@ impl Lane {
             receiver_allows: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             news: News(AtomicBool::new(false)),
+            spares: Mutex::default(),
             bell: Bell::new(),
         });
         let inbox = Inbox {
             lane: Arc::clone(&lane),
             batch: Batch::default(),
             cursor: Cursor::default(),
+            lent: Vec::new(),
             retention: Retention::new(),
             ended: false,
         };
@@ -164,25 +168,40 @@ impl Outbox {
         self.limit = 0;
     }
 
-    /// Sends messages as long as there is room for them, and returns how many.
+    /// Sends some of the messages, as long as there is room for them, and returns how many.
     pub(crate) fn push(&mut self, messages: &[&[u8]]) -> Result<usize, Refused> {
         let room = self.room(messages.len());
         let Some(messages) = messages.get(..room).filter(|some| !some.is_empty()) else {
             // A peer that is gone will never make room.
             return Err(if self.lane.is_closed() { Refused::Closed } else { Refused::Full });
         };
+        match messages.first() {
+            Some(message) if message.len() >= LONG => self.push_long(message),
+            _ => self.append(|batch, account| {
+                let short = messages.iter().take_while(|message| message.len() < LONG);
+                short.take_while(|message| batch.push(message, account).is_ok()).count()
+            }),
+        }
+    }
+
+    /// Sends one long message: the copy is made before the lock is taken.
+    fn push_long(&mut self, message: &[u8]) -> Result<usize, Refused> {
+        let spare = lock(&self.lane.spares).take();
+        let message = fill(spare, message).map_err(|_| Refused::NoMemory)?;
+        self.append(|batch, account| batch.push_long(message, account).is_ok().into())
+    }
+
+    /// Lets `push` append to the batch, and return how many messages that were.
+    fn append(
+        &mut self,
+        push: impl FnOnce(&mut Batch, &Arc<Account>) -> usize,
+    ) -> Result<usize, Refused> {
         let mut state = lock(&self.lane.state);
         if self.lane.is_closed() {
             return Err(Refused::Closed);
         }
         let was_empty = state.batch.is_empty();
-        let mut pushed = 0;
-        for message in messages {
-            if state.batch.push(message, &self.account).is_err() {
-                break;
-            }
-            pushed += 1;
-        }
+        let pushed = push(&mut state.batch, &self.account);
         if pushed == 0 {
             return Err(Refused::NoMemory);
         }
@@ -251,6 +270,8 @@ pub(crate) struct Inbox {
     /// Taken out of the lane whole, and being read.
     batch: Batch,
     cursor: Cursor,
+    /// The message that was handed out last, if it was a long one.
+    lent: Vec<u8>,
     retention: Retention,
     /// All senders are gone, and everything has been read.
     ended: bool,
@@ -259,8 +280,8 @@ pub(crate) struct Inbox {
 /// What a look found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// A message: a range for [`Inbox::bytes`].
-    Message(Range<usize>),
+    /// A message, which [`Inbox::bytes`] returns.
+    Message(Place),
     Nothing,
     Ended,
 }
@@ -284,12 +305,18 @@ impl Inbox {
     }
 
     pub(crate) fn look(&mut self) -> Look {
+        if !self.lent.is_empty() {
+            lock(&self.lane.spares).put(std::mem::take(&mut self.lent));
+        }
         loop {
-            if let Some((message, sender)) = self.cursor.next(&self.batch) {
+            if let Some((place, sender)) = self.cursor.next(&self.batch) {
                 if sender.credit.take_one() {
                     sender.bell.ring();
                 }
-                return Look::Message(message);
+                if place == Place::Buffer {
+                    self.lent = self.batch.take_long();
+                }
+                return Look::Message(place);
             }
             if self.ended {
                 return Look::Ended;
@@ -301,8 +328,11 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn bytes(&self, message: Range<usize>) -> &[u8] {
-        self.batch.bytes(message)
+    pub(crate) fn bytes(&self, place: Place) -> &[u8] {
+        match place {
+            Place::Bytes(range) => self.batch.bytes(range),
+            Place::Buffer => &self.lent,
+        }
     }
 
     /// Sleeps until there may be something.
@@ -319,7 +349,9 @@ impl Inbox {
 
     /// Takes what has come, in exchange for the batch that has been read.
     fn swap(&mut self) {
-        self.retention.recycle(&mut self.batch);
+        if self.retention.recycle(&mut self.batch) {
+            lock(&self.lane.spares).review();
+        }
         self.cursor = Cursor::default();
         let mut state = lock(&self.lane.state);
         std::mem::swap(&mut state.batch, &mut self.batch);

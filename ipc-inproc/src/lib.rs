@@ -12,6 +12,7 @@ mod pair;
 mod receiver;
 mod sender;
 mod socket;
+mod spares;
 
 pub use context::{Context, bind, bind_receiver, connect, connect_sender};
 pub use ipc_core::{Capabilities, Error, ErrorKind, Pair, Receiver, Result, Sender, Wait, Waiting};

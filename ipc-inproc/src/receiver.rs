@@ -1,12 +1,12 @@
 //! The receiving handle: of many to one, or a pair's half.
 
+use crate::batch::Place;
 use crate::bell::sleep_for;
 use crate::lane::{Inbox, Look};
 use crate::socket::Socket;
 use ipc_core::{
     Attempt, Boundaries, Capabilities, Error, ErrorKind, Receiver, Result, Step, Wait, Waiter,
 };
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,14 +74,14 @@ impl InprocReceiver {
         Self::CAPABILITIES
     }
 
-    fn recv_one(&mut self, wait: Wait) -> Result<Range<usize>, ErrorKind> {
+    fn recv_one(&mut self, wait: Wait) -> Result<Place, ErrorKind> {
         let mut attempt = Attempt::new(wait);
         loop {
             self.socket.check()?;
             match self.look() {
-                Look::Message(message) => {
+                Look::Message(place) => {
                     attempt.succeeded(&mut self.waiter);
-                    return Ok(message);
+                    return Ok(place);
                 }
                 Look::Nothing => {}
                 Look::Ended => {
@@ -124,7 +124,7 @@ impl InprocReceiver {
 impl Receiver for InprocReceiver {
     fn recv_within(&mut self, wait: Wait) -> Result<&[u8]> {
         match self.recv_one(wait) {
-            Ok(message) => Ok(self.inbox.as_ref().map_or(&[][..], |inbox| inbox.bytes(message))),
+            Ok(place) => Ok(self.inbox.as_ref().map_or(&[][..], |inbox| inbox.bytes(place))),
             Err(kind) => Err(self.error(kind)),
         }
     }
