@@ -40,6 +40,11 @@ impl Batch {
         self.bytes.is_empty()
     }
 
+    /// Whether there is more than one message.
+    pub(crate) fn holds_several(&self) -> bool {
+        matches!(self.runs.as_slice(), [_, _, ..] | [Run { messages: 2.., .. }])
+    }
+
     /// Appends a short message; fails, with nothing changed, if there is no memory for it.
     pub(crate) fn push(&mut self, message: &[u8], sender: &Arc<Account>) -> Result<(), TryReserveError> {
         debug_assert!(message.len() < LONG);

@@ -19,6 +19,7 @@ use crate::batch::{Batch, Cursor, LONG, Place, Retention};
 use crate::bell::Bell;
 use crate::credit::Credit;
 use crate::lock;
+use crate::patience::{Patience, pause};
 use crate::spares::{Spares, fill};
 use crossbeam_channel::Receiver;
 use std::convert::Infallible;
@@ -94,6 +95,7 @@ impl Lane {
             cursor: Cursor::default(),
             lent: Vec::new(),
             retention: Retention::new(),
+            patience: Patience::default(),
             ended: false,
         };
         (lane, inbox)
@@ -273,6 +275,7 @@ pub(crate) struct Inbox {
     /// The message that was handed out last, if it was a long one.
     lent: Vec<u8>,
     retention: Retention,
+    patience: Patience,
     /// All senders are gone, and everything has been read.
     ended: bool,
 }
@@ -322,9 +325,17 @@ impl Inbox {
                 return Look::Ended;
             }
             if !self.lane.news.0.load(Ordering::Acquire) {
+                self.patience.looked_in_vain();
                 return Look::Nothing;
             }
+            let patient = self.patience.advises_pause();
+            if patient {
+                pause();
+            }
             self.swap();
+            if patient && !self.batch.holds_several() {
+                self.patience.paused_in_vain();
+            }
         }
     }
 

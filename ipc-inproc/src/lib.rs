@@ -9,6 +9,7 @@ mod lane;
 mod names;
 mod options;
 mod pair;
+mod patience;
 mod receiver;
 mod sender;
 mod socket;

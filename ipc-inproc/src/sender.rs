@@ -2,6 +2,7 @@
 
 use crate::bell::sleep_for;
 use crate::lane::{Outbox, Refused};
+use crate::patience::pause;
 use crate::socket::Socket;
 use crossbeam_channel::{Receiver, never};
 use ipc_core::{Attempt, Capabilities, Error, ErrorKind, Result, Sender, Step, Wait, Waiter};
@@ -79,8 +80,9 @@ impl InprocSender {
             if self.outbox.is_none() && self.socket.is_nameless() {
                 return Err(ErrorKind::NoPeer);
             }
-            if let Step::Sleep(limit) = attempt.next(&mut self.waiter)? {
-                self.sleep(limit);
+            match attempt.next(&mut self.waiter)? {
+                Step::Look => pause(),
+                Step::Sleep(limit) => self.sleep(limit),
             }
         }
     }
