@@ -26,8 +26,8 @@ use std::time::Duration;
 /// # Ok::<(), ipc_inproc::Error>(())
 /// ```
 ///
-/// `send` copies the message, takes no other lock than the receiver's for that time, and waits only at the
-/// high-water mark, or where nobody has connected to a bound pair yet. It fails with
+/// `send` copies the message (one of 16 KiB and more before it takes the receiver's lock, a shorter one under
+/// it), and waits only at the high-water mark, or where nobody has connected to a bound pair yet. It fails with
 /// [`Disconnected`](ErrorKind::Disconnected) once the receiver has been dropped, with
 /// [`Terminated`](ErrorKind::Terminated) once the context has been shut down, and with
 /// [`LimitExceeded`](ErrorKind::LimitExceeded) if there is no memory for the message.
