@@ -1,5 +1,6 @@
-//! The tasks of this workspace: `cargo xtask test-all`.
+//! The tasks of this workspace: `cargo xtask test-all`, `cargo xtask bench`.
 
+mod bench;
 mod leftovers;
 mod package;
 mod steps;
@@ -31,6 +32,13 @@ enum Task {
     Tidy,
     /// Packages the crates as for publishing, and builds them from the packages.
     Package,
+    /// Measures every transport beside raw system calls and other libraries; --help has the options.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Options of the benchmark: --quick, --only, --one-processor, --peers, --json, --svg.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -42,6 +50,7 @@ fn main() -> ExitCode {
         Task::TestAll { steps, list: false } => steps::test_all(&steps),
         Task::Tidy => tidy::check(),
         Task::Package => package::package(),
+        Task::Bench { options } => bench::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
