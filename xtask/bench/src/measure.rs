@@ -171,10 +171,10 @@ fn drip<W: Wire>(wire: &mut W, job: &Job) -> Result<Side> {
 /// One way, idle, paced: counts what comes, and times it from the first to the last.
 fn drain<W: Wire>(wire: &mut W, job: &Job) -> Result<Side> {
     let size = job.size;
-    let mut look =
+    let look =
         move |message: &[u8]| if message.len() == size { Ok(message[0]) } else { Err(message.len()) };
     let mut next = || -> Result<u8> {
-        wire.recv(&mut look)?.map_err(|len| format!("{len} bytes came instead of {size}").into())
+        wire.recv(look)?.map_err(|len| format!("{len} bytes came instead of {size}").into())
     };
     while next()? == flag::WARM {}
     let cpu = Cpu::now(job.threads);

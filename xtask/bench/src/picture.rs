@@ -49,7 +49,7 @@ pub(crate) fn draw(results: &Results, machine: &Machine) -> Result<String> {
         let (head, panels) = root.split_vertically(44);
         let style = ("sans-serif", 14).into_font().color(&RGBColor(60, 60, 60));
         head.draw_text(&machine.to_string(), &style, (16, 8))?;
-        let key = "thick: ours; thin: raw blocking calls; thin with dots: other libraries";
+        let key = "thick: ours; thin: raw blocking calls; thin with dots: other libraries; in place: nothing is copied, and little of it touched";
         head.draw_text(key, &style, (16, 26))?;
         let [upper, lower] = &panels.split_evenly((2, 1))[..] else { return Err("no room".into()) };
         let there_and_back = curves(results, Pattern::RoundTrip, |time, _| time);

@@ -46,6 +46,9 @@ const COUNTERPARTS: &[(&str, &str)] = &[
 /// The patterns that everybody is measured in.
 const USUAL: &[Pattern] = &[Pattern::RoundTrip, Pattern::OneWay, Pattern::Idle, Pattern::Paced];
 
+/// Runs one round.
+type Run = Box<dyn Fn(&Job) -> Result<Round>>;
+
 /// One way of carrying messages.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
@@ -57,7 +60,7 @@ pub(crate) struct Subject {
     patterns: &'static [Pattern],
     /// The sizes for which it is of interest, where these are not all.
     sizes: Option<&'static [usize]>,
-    run: Box<dyn Fn(&Job) -> Result<Round>>,
+    run: Run,
 }
 
 impl Subject {
