@@ -268,6 +268,7 @@ fn cells(goal: &Found) -> Vec<String> {
         Some((ours, theirs, quotient)) => {
             [duration(ours), duration(theirs), ratio(quotient), ratio(goal.wanted)]
         }
+        None if goal.theirs.is_empty() => ["".into(), "".into(), "".into(), share(goal.wanted)],
         None => ["".into(), "".into(), "".into(), ratio(goal.wanted)],
     };
     let [ours, theirs, quotient, wanted] = figures;
