@@ -98,3 +98,36 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(seconds: f64, p50: f64) -> Round {
+        let side = Side { messages: 10, seconds, cpu: seconds / 2.0, quantiles: [p50, p50, p50] };
+        Round { near: side, far: side }
+    }
+
+    #[test]
+    fn the_time_is_the_median_of_the_rounds() {
+        let rounds = [round(5.0, 0.0), round(1.0, 0.0), round(2.0, 0.0)];
+        let medians = Medians::of(&rounds).expect("three rounds");
+        assert_eq!((medians.time, medians.rate, medians.cpu), (0.2, 5.0, [0.5, 0.5]));
+        assert_eq!(medians.range, [0.1, 0.5]);
+        assert!(Medians::of(&[]).is_none());
+    }
+
+    #[test]
+    fn there_and_back_it_is_the_median_of_the_medians() {
+        let rounds = [round(1.0, 3e-6), round(1.0, 9e-6), round(1.0, 4e-6)];
+        assert_eq!(Medians::of(&rounds).expect("three rounds").time, 4e-6);
+    }
+
+    #[test]
+    fn a_side_is_told_and_understood() {
+        let side = Side { messages: 7, seconds: 0.25, cpu: 0.125, quantiles: [1.0, 2.0, 3.0] };
+        let heard = Side::from_json(&side.to_json()).expect("what was just written");
+        assert_eq!((heard.messages, heard.seconds, heard.quantiles), (7, 0.25, [1.0, 2.0, 3.0]));
+        assert!(Side::from_json(&json!("hangs")).is_none());
+    }
+}

@@ -296,3 +296,35 @@ pub(crate) fn to_json(results: &Results) -> Value {
     });
     Value::Array(goals.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subjects;
+
+    /// A name that is spelt wrong would be "not measured" for ever.
+    #[test]
+    fn every_goal_is_about_rows_that_there_are() {
+        let subjects = subjects::all(true);
+        let is_measured = |name: &str, pattern, size| {
+            subjects.iter().any(|subject| subject.name == name && subject.does(pattern, size))
+        };
+        for group in GROUPS {
+            let theirs_pattern = if group.pattern == Batched { OneWay } else { group.pattern };
+            for (ours, theirs, wanted) in group.goals {
+                for &size in group.sizes {
+                    assert!(is_measured(ours, group.pattern, size), "{ours}, {} {size}", group.what);
+                    let measured = theirs.is_empty() || is_measured(theirs, theirs_pattern, size);
+                    assert!(measured, "{theirs}, {} {size}", group.what);
+                }
+                assert!(*wanted > 0.0, "{ours} {}", group.what);
+            }
+        }
+    }
+
+    #[test]
+    fn ratios_are_written_as_people_say_them() {
+        assert_eq!(ratio(1.0 / 15.0), "1/15.0");
+        assert_eq!(ratio(1.1), "1.10");
+    }
+}

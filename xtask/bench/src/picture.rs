@@ -209,3 +209,15 @@ fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     let (unit, name) = fits.copied().unwrap_or((1.0, ""));
     format!("{:.0}{name}", value / unit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_lie_on_each_other() {
+        let places = apart(vec![100.0, 101.0, 102.0, 498.0, 499.0], 0.0, 500.0);
+        assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= LABEL_HEIGHT), "{places:?}");
+        assert!(places.iter().all(|place| (0.0..=500.0).contains(place)), "{places:?}");
+    }
+}

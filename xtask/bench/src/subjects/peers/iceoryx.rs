@@ -2,7 +2,7 @@
 //! own benchmarks do. Here every message is copied in and copied out; beside it, `iceoryx_in_place`.
 //!
 //! Nothing may be lost, so the subscriber's buffer does not overflow and the publisher waits. The buffer is
-//! large, which is to iceoryx2's advantage.
+//! large, which is to iceoryx2's advantage. It leaves its folder in /tmp, and a file in /dev/shm.
 
 use crate::subjects::fresh_name;
 use crate::wire::{Ends, Result, Wire};
