@@ -116,24 +116,33 @@ fn panel(area: &Area<'_>, title: &str, curves: Vec<Curve>, label: fn(&f64) -> St
             chart.draw_series(curve.points.iter().map(dot))?;
         }
     }
-    let ends: Vec<_> = curves.iter().filter_map(|curve| Some((curve, *curve.points.last()?))).collect();
-    let mut ends: Vec<_> =
-        ends.into_iter().map(|(curve, end)| (curve, chart.backend_coord(&end))).collect();
-    ends.sort_by_key(|(_, (_, y))| *y);
-    let (left, top) = area.get_base_pixel();
-    let ours: Vec<f64> = ends.iter().map(|(_, (_, y))| f64::from(*y)).collect();
+    let origin = area.get_base_pixel();
     let (_, height) = area.dim_in_pixel();
-    let places = apart(ours, f64::from(top) + 30.0, f64::from(top) + f64::from(height) - 12.0);
-    let edge = (WIDTH - MARGIN_RIGHT) as i32;
-    for ((curve, (x, y)), place) in ends.into_iter().zip(places) {
-        let place = place as i32;
-        let thread = curve.colour.mix(0.35).stroke_width(1);
-        let path = vec![(x - left, y - top), (edge + 8 - left, place - top)];
-        area.draw(&PathElement::new(path, thread))?;
-        let weight = if curve.family == Family::Ours { FontStyle::Bold } else { FontStyle::Normal };
-        let font = ("sans-serif", 13).into_font().style(weight).color(&curve.colour);
-        area.draw_text(curve.name, &font, (edge + 12 - left, place - 7 - top))?;
+    let room = f64::from(origin.1) + 30.0..f64::from(origin.1) + f64::from(height) - 40.0;
+    // Those that end together get their names together.
+    for last in SIZES {
+        let ending = curves.iter().filter_map(|curve| Some((curve, *curve.points.last()?)));
+        let ending = ending.filter(|(_, (size, _))| *size == last as f64);
+        let mut ending: Vec<_> = ending.map(|(curve, end)| (curve, chart.backend_coord(&end))).collect();
+        let at_the_edge = last == SIZES[SIZES.len() - 1];
+        // Before the edge there is room for ours only; the others are known by their colour.
+        ending.retain(|(curve, _)| at_the_edge || curve.family == Family::Ours);
+        ending.sort_by_key(|(_, (_, y))| *y);
+        let places = ending.iter().map(|(_, (_, y))| f64::from(*y)).collect();
+        for ((curve, end), place) in ending.iter().zip(apart(places, room.start, room.end)) {
+            name(area, curve, (end.0 - origin.0, end.1 - origin.1), place as i32 - origin.1)?;
+        }
     }
+    Ok(())
+}
+
+/// Writes the name of a curve behind its end, at the height `place`, and joins the two.
+fn name(area: &Area<'_>, curve: &Curve, end: (i32, i32), place: i32) -> Result<()> {
+    let thread = curve.colour.mix(0.35).stroke_width(1);
+    area.draw(&PathElement::new(vec![end, (end.0 + 18, place)], thread))?;
+    let weight = if curve.family == Family::Ours { FontStyle::Bold } else { FontStyle::Normal };
+    let font = ("sans-serif", 13).into_font().style(weight).color(&curve.colour);
+    area.draw_text(curve.name, &font, (end.0 + 22, place - 7))?;
     Ok(())
 }
 
