@@ -36,6 +36,13 @@ pub(crate) fn is_taken(fd: impl AsFd, seat: Seat) -> io::Result<bool> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
+/// Lets go of a lock, also for copies of the descriptor that a forked child may have for a moment.
+#[cfg(test)]
+pub(crate) fn release(fd: impl AsFd, seat: Seat) {
+    let unlocked = libc::flock { l_type: libc::F_UNLCK as libc::c_short, ..exclusive(seat) };
+    fcntl(fd, FcntlArg::F_OFD_SETLK(&unlocked)).unwrap();
+}
+
 fn exclusive(seat: Seat) -> libc::flock {
     libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,

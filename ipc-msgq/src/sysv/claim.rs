@@ -100,6 +100,12 @@ impl Claim {
         self.file.write_all_at(format!("{number:width$}\n").as_bytes(), 0)
     }
 
+    /// Leaves the file as a killed owner does.
+    #[cfg(test)]
+    pub(super) fn abandon(self) {
+        lock::release(&self.file, Seat::Owner);
+    }
+
     /// Removes the file: there is no queue that it speaks of.
     pub(super) fn discard(&self) {
         // There is nobody to tell, and a file that is left is used again.
@@ -150,6 +156,12 @@ fn read(file: &File) -> Record {
 fn path(owner: u32, key: key_t) -> PathBuf {
     let namespace = fs::metadata("/proc/self/ns/ipc").map_or(0, |namespace| namespace.ino());
     format!("/dev/shm/ipc-msgq.{owner}.{namespace}.{key:08x}").into()
+}
+
+/// Whether this user has a lock file for the key.
+#[cfg(test)]
+pub(super) fn is_there(key: key_t) -> bool {
+    path(Uid::effective().as_raw(), key).exists()
 }
 
 #[cfg(test)]

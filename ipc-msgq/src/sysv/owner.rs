@@ -58,7 +58,8 @@ pub(super) fn bind(endpoint: &Endpoint) -> Result<(c_int, key_t, Owner)> {
             ));
         }
         Err(error) => {
-            if claim.read() == Record::Making {
+            // What says that the queue there is ours stays for the next try.
+            if !matches!(claim.read(), Record::Made(_)) {
                 claim.discard();
             }
             return Err(error);
@@ -183,6 +184,7 @@ mod tests {
         let key = key::of(endpoint, "test").unwrap();
         let claim = Claim::take(key).unwrap().unwrap();
         claim.write(Record::Making).unwrap();
+        claim.abandon();
         create(key, endpoint.options()).unwrap()
     }
 
@@ -231,6 +233,7 @@ mod tests {
         .map(|queue| queue.map(|queue| queue.id()).map_err(|error| error.kind()));
         sys::msgctl_remove(id).unwrap();
         assert_eq!(tried, [Err(ErrorKind::WrongOwner); 5]);
+        assert!(!claim::is_there(key), "a bind that was refused leaves no lock file");
     }
 
     #[test]
