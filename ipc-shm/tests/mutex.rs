@@ -116,10 +116,11 @@ fn child() {
             }
         }
         "wait" => {
-            let twins = shared.mutex.lock().unwrap();
+            // Others are killed wherever they are, also with the lock.
+            let twins = shared.mutex.lock().or_else(|error| error.repair(repair)).unwrap();
             shared.word().fetch_add(1, SeqCst);
-            let _ = shared.changed.wait(twins);
-            panic!("nobody notifies");
+            drop(shared.changed.wait(twins).or_else(|error| error.repair(repair)));
+            common::wait_for_ever();
         }
         other => panic!("no such task: {other}"),
     }
