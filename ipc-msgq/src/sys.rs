@@ -2,6 +2,7 @@
 //! and the descriptor of a POSIX queue. The only unsafe code of this crate.
 
 use libc::{c_int, c_long, key_t, msqid_ds};
+use nix::errno::Errno;
 use posixmq::PosixMq;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -116,6 +117,11 @@ pub(crate) fn descriptor(queue: &PosixMq) -> BorrowedFd<'_> {
 
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// What the system call said, if the error comes from one.
+pub(crate) fn errno(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw)
 }
 
 #[cfg(test)]

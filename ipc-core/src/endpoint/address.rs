@@ -1,5 +1,6 @@
 //! Addresses: their forms, which scheme takes which, the rules for names, and how they are written.
 
+use super::text::{encode, escape};
 use super::{Problem, Scheme};
 use crate::ErrorKind;
 use std::ffi::OsString;
@@ -139,25 +140,6 @@ fn looks_special(scheme: Scheme, path: &[u8]) -> bool {
         Scheme::SysvMsg | Scheme::SysvShm => path.starts_with(b"0x"),
         _ => false,
     }
-}
-
-/// Writes text as it is, but for `%`, `?`, blanks and control characters; other bytes as escapes.
-fn encode(text: &mut String, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c == '%' || c == '?' || c.is_whitespace() || c.is_control() {
-                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| escape(text, byte));
-            } else {
-                text.push(c);
-            }
-        }
-        chunk.invalid().iter().for_each(|byte| escape(text, *byte));
-    }
-}
-
-pub(super) fn escape(text: &mut String, byte: u8) {
-    // Writing to a string cannot fail.
-    let _ = write!(text, "%{byte:02X}");
 }
 
 fn check_path(path: &[u8], name: &str, max: usize) -> Result<(), Problem> {

@@ -13,6 +13,7 @@
 mod address;
 mod options;
 mod parse;
+mod text;
 
 pub use address::{Address, Host};
 pub use options::Options;
@@ -60,7 +61,7 @@ impl Endpoint {
     /// [`NameTooLong`](ErrorKind::NameTooLong); each says what is wrong and what would be right.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Endpoint> {
         let text = text.as_ref();
-        parse::parse(text).map_err(|problem| problem.into_error("parse", &parse::shown(text)))
+        parse::parse(text).map_err(|problem| problem.into_error("parse", &text::shown(text)))
     }
 
     /// Makes an endpoint from its parts, checked as if they had been read from text.

@@ -1,7 +1,7 @@
 //! The options of an endpoint: `?mode=0600&capacity=64K`, and the one table that says which scheme
 //! knows which option and what its values are.
 
-use super::{Address, Problem, Scheme, address, parse};
+use super::{Address, Problem, Scheme, text};
 use crate::{ErrorKind, Framing, Waiting};
 use std::fmt::Write;
 use std::num::NonZeroU8;
@@ -146,7 +146,7 @@ const TABLE: &[Known] = &[
         schemes: &SYSV,
         values: "one character, such as a",
         read: |options, text| {
-            let [byte] = parse::decode(text.as_bytes()).ok()?.try_into().ok()?;
+            let [byte] = text::decode(text.as_bytes()).ok()?.try_into().ok()?;
             options.id = Some(NonZeroU8::new(byte)?);
             Some(())
         },
@@ -156,7 +156,7 @@ const TABLE: &[Known] = &[
             if byte.is_ascii_alphanumeric() {
                 text.push(char::from(byte));
             } else {
-                address::escape(&mut text, byte);
+                text::escape(&mut text, byte);
             }
             Some(text)
         },
@@ -233,11 +233,11 @@ const MAX_BACKLOG: u32 = i32::MAX as u32;
 pub(super) fn parse(scheme: Scheme, query: &[u8]) -> Result<Options, Problem> {
     let mut options = Options::default();
     for pair in query.split(|byte| *byte == b'&') {
-        let (name, value) = parse::split_once(pair, b"=").ok_or_else(|| {
+        let (name, value) = text::split_once(pair, b"=").ok_or_else(|| {
             let detail = format!("an option is NAME=VALUE; {}", known_to(scheme));
             Problem::new(ErrorKind::InvalidOption, detail)
         })?;
-        let name = parse::shown(name);
+        let name = text::shown(name);
         let known = TABLE
             .iter()
             .find(|known| known.name == name && knows(scheme, known))
@@ -248,7 +248,7 @@ pub(super) fn parse(scheme: Scheme, query: &[u8]) -> Result<Options, Problem> {
         }
         let read = str::from_utf8(value).ok().and_then(|text| (known.read)(&mut options, text));
         if read.is_none() {
-            let value = parse::shown(value);
+            let value = text::shown(value);
             let detail = format!("{name} is {value}, but must be {}", known.values);
             return Err(Problem::new(ErrorKind::InvalidOption, detail));
         }

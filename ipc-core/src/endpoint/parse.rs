@@ -1,6 +1,7 @@
 //! From text to an endpoint: split, decode, and hand over to the checks.
 
 use super::address::{Address, Host};
+use super::text::{decode, digits, split_once};
 use super::{Endpoint, Options, Problem, Scheme, options};
 use crate::ErrorKind;
 use std::ffi::OsString;
@@ -30,18 +31,6 @@ pub(super) fn parse(text: &[u8]) -> Result<Endpoint, Problem> {
         None => Options::default(),
     };
     Endpoint::checked(scheme, address, options)
-}
-
-/// The text as errors show it: printable, and not too long.
-pub(super) fn shown(text: &[u8]) -> String {
-    const MAX: usize = 200;
-    let start = String::from_utf8_lossy(text.get(..MAX).unwrap_or(text));
-    let mut shown: String =
-        start.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    if text.len() > MAX {
-        shown.push('…');
-    }
-    shown
 }
 
 fn parse_scheme(scheme: &[u8]) -> Result<Scheme, Problem> {
@@ -140,37 +129,8 @@ fn parse_host_and_port(text: &[u8]) -> Result<Address, Problem> {
     Ok(Address::Host { host, port })
 }
 
-fn digits(text: &[u8]) -> Option<&str> {
-    let all = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    if all { str::from_utf8(text).ok() } else { None }
-}
-
 fn path(bytes: Vec<u8>) -> Address {
     Address::Path(OsString::from_vec(bytes).into())
-}
-
-/// Replaces `%` and two hexadecimal digits by the byte they stand for.
-pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, Problem> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(&byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(*rest.next()?).to_digit(16);
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(invalid("after % come two hexadecimal digits; % itself is %25"));
-        };
-        // Two hexadecimal digits are at most 255.
-        bytes.push((high * 16 + low) as u8);
-    }
-    Ok(bytes)
-}
-
-pub(super) fn split_once<'a>(text: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let place = text.windows(at.len()).position(|window| window == at)?;
-    Some((text.get(..place)?, text.get(place + at.len()..)?))
 }
 
 fn invalid(detail: impl Into<String>) -> Problem {

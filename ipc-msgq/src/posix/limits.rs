@@ -1,6 +1,7 @@
 //! Which limit an error of mq_open(3) means, its value now, and what raises it. The kernel says `EINVAL`
 //! or `EMFILE` for several things.
 
+use crate::sys::errno;
 use ipc_core::{Endpoint, Error, ErrorKind};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
@@ -121,10 +122,6 @@ fn system(name: &str) -> Option<usize> {
 /// left. A descriptor that can be had excludes the first.
 fn a_descriptor_is_left() -> bool {
     fs::File::open("/dev/null").is_ok()
-}
-
-fn errno(error: &io::Error) -> Option<Errno> {
-    error.raw_os_error().map(Errno::from_raw)
 }
 
 fn to_u64(value: usize) -> u64 {

@@ -1,8 +1,8 @@
 //! Owning a System V queue: how it is made, taken over and removed. `claim` says who lives.
 
 use super::claim::{self, Claim, Record};
-use super::queue::errno;
 use super::{SysvStatus, key, limits};
+use crate::sys::errno;
 use crate::{sys, trust};
 use ipc_core::{Endpoint, Error, ErrorKind, Options, Result};
 use libc::{c_int, key_t};

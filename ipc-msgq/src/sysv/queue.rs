@@ -7,6 +7,7 @@
 use super::owner::{self, Owner};
 use super::{SysvStatus, claim, key, limits};
 use crate::naps::Naps;
+use crate::sys::errno;
 use crate::{sys, trust};
 use ipc_core::{
     Attempt, Endpoint, Error, ErrorKind, Options, Result, Scheme, Step, ToEndpoint, Wait, Waiter,
@@ -272,8 +273,4 @@ fn not_there(source: io::Error, operation: &'static str, endpoint: &Arc<str>) ->
     } else {
         error
     }
-}
-
-pub(super) fn errno(error: &io::Error) -> Option<Errno> {
-    error.raw_os_error().map(Errno::from_raw)
 }
