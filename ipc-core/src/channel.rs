@@ -141,30 +141,39 @@ pub trait Pair: Sender + Receiver {
     fn split_boxed(self: Box<Self>) -> (Box<dyn Sender>, Box<dyn Receiver>);
 }
 
-impl<T: Sender + ?Sized> Sender for Box<T> {
-    fn send_within(&mut self, message: &[u8], wait: Wait) -> Result<(), Error> {
-        (**self).send_within(message, wait)
-    }
+/// What points to a sender or receiver is one.
+macro_rules! forward {
+    ($($pointer:ty),*) => {
+        $(
+            impl<T: Sender + ?Sized> Sender for $pointer {
+                fn send_within(&mut self, message: &[u8], wait: Wait) -> Result<(), Error> {
+                    (**self).send_within(message, wait)
+                }
 
-    fn send_batch(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize, Error> {
-        (**self).send_batch(messages, wait)
-    }
+                fn send_batch(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize, Error> {
+                    (**self).send_batch(messages, wait)
+                }
 
-    fn flush(&mut self, wait: Wait) -> Result<(), Error> {
-        (**self).flush(wait)
-    }
+                fn flush(&mut self, wait: Wait) -> Result<(), Error> {
+                    (**self).flush(wait)
+                }
+            }
+
+            impl<T: Receiver + ?Sized> Receiver for $pointer {
+                fn recv_within(&mut self, wait: Wait) -> Result<&[u8], Error> {
+                    (**self).recv_within(wait)
+                }
+
+                fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize, Error> {
+                    (**self).recv_into(buffer)
+                }
+
+                fn recv_vec(&mut self) -> Result<Vec<u8>, Error> {
+                    (**self).recv_vec()
+                }
+            }
+        )*
+    };
 }
 
-impl<T: Receiver + ?Sized> Receiver for Box<T> {
-    fn recv_within(&mut self, wait: Wait) -> Result<&[u8], Error> {
-        (**self).recv_within(wait)
-    }
-
-    fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize, Error> {
-        (**self).recv_into(buffer)
-    }
-
-    fn recv_vec(&mut self) -> Result<Vec<u8>, Error> {
-        (**self).recv_vec()
-    }
-}
+forward!(Box<T>, &mut T);

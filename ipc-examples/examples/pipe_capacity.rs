@@ -19,8 +19,7 @@ use std::error::Error;
 const MESSAGE: &[u8] = b"...............................\0";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut options = Options::default();
-    options.framing = Some(Framing::Raw); // the bytes and nothing else
+    let options = Options::default().framing(Framing::Raw); // the bytes and nothing else
     let (mut sender, receiver) = pipe_with(&options)?;
 
     let mut written = 0;

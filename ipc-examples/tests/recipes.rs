@@ -37,9 +37,9 @@ fn inproc_names() {
         "inproc://#1: hello\n\
          inproc://my-endpoint: hello\n\
          257 characters: parse {long}: the name is too long: \
-         an inproc name has 1 to 256 characters; this one has 257\n\
+         the inproc name has 257 characters: inproc_name_max is 256; a shorter one is needed\n\
          no name: parse inproc://: not an endpoint: \
-         an inproc name is empty; it has 1 to 256 characters\n\
+         the inproc name is empty; it has 1 to 256 characters\n\
          the scheme in capitals: parse INPROC://#1: unknown scheme: schemes are lower case; \
          the schemes are {schemes} and ipc, which is unix\n\
          no ://: parse inproc:#1: not an endpoint: there is no ://; \

@@ -54,8 +54,7 @@ pub fn pipe() -> Result<(PipeSender, PipeReceiver)> {
 /// ```
 /// use ipc_pipe::{Options, PipeExt};
 ///
-/// let mut options = Options::default();
-/// options.capacity = Some(256 * 1024);
+/// let options = Options::default().capacity(256 * 1024);
 /// let (sender, _receiver) = ipc_pipe::pipe_with(&options)?;
 /// assert_eq!(sender.capacity()?, 256 * 1024);
 /// # Ok::<(), ipc_pipe::Error>(())

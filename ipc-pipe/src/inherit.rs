@@ -42,8 +42,7 @@ use std::sync::{Mutex, PoisonError};
 /// let mut child = command.spawn()?;
 /// drop(command);
 ///
-/// let mut options = Options::default();
-/// options.framing = Some("lines".parse()?);
+/// let options = Options::default().framing("lines".parse()?);
 /// let mut receiver = PipeReceiver::from_reader(reader, &options)?;
 /// assert_eq!(receiver.recv()?, b"done");
 /// child.wait()?;

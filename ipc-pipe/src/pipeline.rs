@@ -146,8 +146,7 @@ impl Pipeline {
 
 /// Writes all of `input`, unless the reader stops reading.
 fn feed(stdin: PipeWriter, input: &[u8]) -> Result<()> {
-    let mut options = Options::default();
-    options.framing = Some(Framing::Raw);
+    let options = Options::default().framing(Framing::Raw);
     let mut sender = PipeSender::from_writer(stdin, &options)?;
     for piece in input.chunks(Framing::DEFAULT_MAX) {
         match sender.send(piece) {

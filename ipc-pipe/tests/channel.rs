@@ -218,8 +218,7 @@ fn bytes_waiting_are_counted() {
 
 #[test]
 fn options_of_other_transports_are_refused() {
-    let mut options = Options::default();
-    options.mode = Some(0o600);
+    let options = Options::default().mode(0o600);
     let error = pipe_with(&options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownOption);
 }

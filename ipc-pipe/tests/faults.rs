@@ -211,8 +211,7 @@ fn many_pipes() {
     assert_eq!(error.limit().unwrap().name, "pipe-user-pages-soft", "{error}");
     let error = sender.set_capacity(64 << 20).unwrap_err();
     assert_eq!(error.limit().unwrap().name, "pipe-max-size", "{error}");
-    let mut options = Options::default();
-    options.capacity = Some(1 << 20);
+    let options = Options::default().capacity(1 << 20);
     let error = pipe_with(&options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
 }

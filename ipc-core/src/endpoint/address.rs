@@ -51,21 +51,24 @@ pub enum Host {
     Name(String),
 }
 
-const INPROC_MAX: usize = 256;
+/// The name of a limit, and its value.
+type Limit = (&'static str, usize);
+
+const INPROC_MAX: Limit = ("inproc_name_max", 256);
 /// `NAME_MAX` of limits.h(0p).
-const NAME_MAX: usize = 255;
+const NAME_MAX: Limit = ("NAME_MAX", 255);
 /// `PATH_MAX` counts the NUL at the end.
-const PATH_MAX: usize = 4096 - 1;
+const PATH_MAX: Limit = ("PATH_MAX", 4096 - 1);
 /// `sun_path` of unix(7) has 108 bytes; C programs keep the last for a NUL, and abstract names use the
 /// first for one.
-const SUN_PATH_MAX: usize = 108 - 1;
-const HOST_MAX: usize = 253;
+const SUN_PATH_MAX: Limit = ("sun_path", 108 - 1);
+const HOST_MAX: Limit = ("host_name_max", 253);
 
 pub(super) fn check(scheme: Scheme, address: &Address) -> Result<(), Problem> {
     match (scheme, address) {
         (Scheme::Inproc, Address::Name(name)) => {
             let length = name.chars().count();
-            limit("an inproc name", "characters", length, INPROC_MAX)
+            limit("the inproc name", "characters", length, INPROC_MAX)
         }
         (Scheme::Pipe, Address::Stdin | Address::Stdout) => Ok(()),
         (
@@ -81,11 +84,11 @@ pub(super) fn check(scheme: Scheme, address: &Address) -> Result<(), Problem> {
             Err(_) => Err(invalid("a descriptor's number is at most 2147483647")),
         },
         (Scheme::Fifo | Scheme::SysvMsg | Scheme::SysvShm, Address::Path(path)) => {
-            check_path(path.as_os_str().as_bytes(), "PATH_MAX", PATH_MAX)
+            check_path(path.as_os_str().as_bytes(), PATH_MAX)
         }
         (Scheme::Unix | Scheme::UnixGram | Scheme::UnixPacket, address) => match address {
-            Address::Path(path) => check_path(path.as_os_str().as_bytes(), "sun_path", SUN_PATH_MAX),
-            Address::Abstract(name) => limit("an abstract name", "bytes", name.len(), SUN_PATH_MAX),
+            Address::Path(path) => check_path(path.as_os_str().as_bytes(), SUN_PATH_MAX),
+            Address::Abstract(name) => limit("the abstract name", "bytes", name.len(), SUN_PATH_MAX),
             _ => Err(other(scheme)),
         },
         (Scheme::Tcp | Scheme::Udp, Address::Host { host, .. }) => check_host(host),
@@ -142,23 +145,16 @@ fn looks_special(scheme: Scheme, path: &[u8]) -> bool {
     }
 }
 
-fn check_path(path: &[u8], name: &str, max: usize) -> Result<(), Problem> {
-    if path.is_empty() {
-        return Err(invalid("the path is empty"));
-    }
+fn check_path(path: &[u8], max: Limit) -> Result<(), Problem> {
+    limit("the path", "bytes", path.len(), max)?;
     if path.contains(&0) {
         return Err(invalid("a path cannot contain a NUL byte"));
     }
-    if path.len() > max {
-        let detail = format!("the path has {} bytes; {name} allows {max}", path.len());
-        return Err(Problem::new(ErrorKind::NameTooLong, detail));
-    }
-    match path.split(|byte| *byte == b'/').map(<[u8]>::len).find(|part| *part > NAME_MAX) {
-        Some(part) => {
-            let detail = format!("a part of the path has {part} bytes; NAME_MAX allows {NAME_MAX}");
-            Err(Problem::new(ErrorKind::NameTooLong, detail))
+    match path.split(|byte| *byte == b'/').map(<[u8]>::len).max() {
+        Some(part) if part > NAME_MAX.1 => {
+            Err(Problem::too_long("a part of the path", "bytes", part, NAME_MAX))
         }
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -175,7 +171,7 @@ fn check_object(name: &[u8]) -> Result<(), Problem> {
 
 fn check_host(host: &Host) -> Result<(), Problem> {
     let Host::Name(name) = host else { return Ok(()) };
-    limit("a host name", "bytes", name.len(), HOST_MAX)?;
+    limit("the host name", "bytes", name.len(), HOST_MAX)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if !name.bytes().all(allowed) {
         return Err(invalid(
@@ -189,15 +185,12 @@ fn check_host(host: &Host) -> Result<(), Problem> {
     Ok(())
 }
 
-fn limit(what: &str, unit: &str, length: usize, max: usize) -> Result<(), Problem> {
-    if length == 0 {
-        return Err(invalid(format!("{what} is empty; it has 1 to {max} {unit}")));
+fn limit(what: &str, unit: &str, length: usize, max: Limit) -> Result<(), Problem> {
+    match length {
+        0 => Err(invalid(format!("{what} is empty; it has 1 to {} {unit}", max.1))),
+        _ if length > max.1 => Err(Problem::too_long(what, unit, length, max)),
+        _ => Ok(()),
     }
-    if length > max {
-        let detail = format!("{what} has 1 to {max} {unit}; this one has {length}");
-        return Err(Problem::new(ErrorKind::NameTooLong, detail));
-    }
-    Ok(())
 }
 
 fn other(scheme: Scheme) -> Problem {

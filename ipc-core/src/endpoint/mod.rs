@@ -13,6 +13,7 @@
 mod address;
 mod options;
 mod parse;
+mod setters;
 mod text;
 
 pub use address::{Address, Host};
@@ -20,6 +21,7 @@ pub use options::Options;
 
 use crate::{Error, ErrorKind, Result};
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -68,6 +70,22 @@ impl Endpoint {
     pub fn new(scheme: Scheme, address: Address, options: Options) -> Result<Endpoint> {
         Endpoint::checked(scheme, address, options)
             .map_err(|problem| problem.into_error("make", &format!("{scheme} endpoint")))
+    }
+
+    /// The endpoint of a file: a FIFO, a Unix socket; with the option `id`, a System V object.
+    ///
+    /// In text, `%` and `?` stand for other things; here a path is a path, whatever bytes it has.
+    ///
+    /// ```
+    /// use ipc_core::{Endpoint, Options, Scheme};
+    ///
+    /// let path = std::env::temp_dir().join("really?");
+    /// let endpoint = Endpoint::from_path(Scheme::Fifo, path, Options::default().mode(0o640))?;
+    /// assert!(endpoint.to_string().ends_with("/really%3F?mode=0640"));
+    /// # Ok::<(), ipc_core::Error>(())
+    /// ```
+    pub fn from_path(scheme: Scheme, path: impl Into<PathBuf>, options: Options) -> Result<Endpoint> {
+        Endpoint::new(scheme, Address::Path(path.into()), options)
     }
 
     /// The same endpoint with other options.
@@ -242,14 +260,25 @@ impl<T: ToEndpoint + ?Sized> ToEndpoint for &T {
 struct Problem {
     kind: ErrorKind,
     detail: String,
+    limit: Option<(&'static str, usize)>,
 }
 
 impl Problem {
     fn new(kind: ErrorKind, detail: impl Into<String>) -> Problem {
-        Problem { kind, detail: detail.into() }
+        Problem { kind, detail: detail.into(), limit: None }
+    }
+
+    /// Something has so many units, and may have so many.
+    fn too_long(what: &str, unit: &str, length: usize, (limit, max): (&'static str, usize)) -> Problem {
+        let detail = format!("{what} has {length} {unit}");
+        Problem { limit: Some((limit, max)), ..Problem::new(ErrorKind::NameTooLong, detail) }
     }
 
     fn into_error(self, operation: &'static str, shown: &str) -> Error {
-        Error::new(self.kind, operation).at(&shown.into()).with_detail(self.detail)
+        let error = Error::new(self.kind, operation).at(&shown.into()).with_detail(self.detail);
+        match self.limit {
+            Some((name, max)) => error.with_limit(name, max as u64, "a shorter one is needed"),
+            None => error,
+        }
     }
 }

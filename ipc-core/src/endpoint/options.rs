@@ -11,10 +11,9 @@ use std::num::NonZeroU8;
 /// ```
 /// use ipc_core::{Address, Endpoint, Options, Scheme};
 ///
-/// let mut options = Options::default();
-/// options.mode = Some(0o600);
+/// let options = Options::default().mode(0o640).capacity(64 << 10);
 /// let endpoint = Endpoint::new(Scheme::Fifo, Address::Path("/tmp/x".into()), options)?;
-/// assert_eq!(endpoint.to_string(), "fifo:///tmp/x?mode=0600");
+/// assert_eq!(endpoint.to_string(), "fifo:///tmp/x?mode=0640&capacity=65536");
 /// # Ok::<(), ipc_core::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,8 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 
 pub(super) fn parse(text: &[u8]) -> Result<Endpoint, Problem> {
     if text.len() > Endpoint::MAX_LEN {
-        let detail = format!("{} bytes; at most {} are allowed", text.len(), Endpoint::MAX_LEN);
-        return Err(Problem::new(ErrorKind::NameTooLong, detail));
+        return Err(Problem::too_long("the text", "bytes", text.len(), ("MAX_LEN", Endpoint::MAX_LEN)));
     }
     let (scheme, rest) = split_once(text, b"://").ok_or_else(|| {
         invalid("there is no ://; an endpoint is SCHEME://ADDRESS, such as fifo:///tmp/x")
