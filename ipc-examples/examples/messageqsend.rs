@@ -25,7 +25,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut sender = SysvSender::open_or_create("sysvmsg://messagefile?id=a&type=1&mode=0666")?;
     // A NUL byte behind it: the C program prints what it has received as a string.
-    sender.try_send(&[&text[..], b"\0"].concat())?;
+    let sent = sender.try_send(&[&text[..], b"\0"].concat());
+    if sent.is_err() && sender.status()?.messages == 0 {
+        // It would stay, empty, until the machine is restarted. Another user's is theirs to remove.
+        sender.remove().ok();
+    }
+    sent?;
     show("The message sent is ", &text)?;
     Ok(())
 }

@@ -6,7 +6,10 @@
 mod common;
 
 use common::{after_end, after_output, folder, ours, port_2000, texts};
+use ipc_core::{Endpoint, ErrorKind, Options, Scheme};
 use ipc_examples::stage::{Role, Transcript, play};
+use ipc_msgq::SysvReceiver;
+use std::num::NonZeroU8;
 use std::process::{Command, Stdio};
 
 fn lines() -> [Vec<u8>; 3] {
@@ -75,6 +78,18 @@ fn odd_lines_get_through_messageqsend_and_messageqrecv() {
 }
 
 #[test]
+fn a_line_too_long_for_the_queue_leaves_no_queue() {
+    let folder = folder();
+    let played = play(&[ours("messageqsend", &[&[b'x'; 10_000]])], folder.path(), false).unwrap();
+    assert_eq!(played[0].status.code(), Some(1));
+    let options = Options::default().id(NonZeroU8::new(b'a').unwrap());
+    let queue =
+        Endpoint::from_path(Scheme::SysvMsg, folder.path().join("messagefile"), options).unwrap();
+    let error = SysvReceiver::connect(&queue).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+#[test]
 fn odd_lines_get_through_writememory_and_readmemory() {
     for line in lines() {
         let roles = [ours("writememory", &[&line]), after_end(ours("readmemory", &[]), 0)];
@@ -125,6 +140,16 @@ fn odd_lines_get_through_udpc_and_udps() {
             [after_output(client, 1, "Waiting for the message from the client"), ours("udps", &[&line])];
         whole_or_a_clear_error(&roles, &line, "Message received from the client: ");
     }
+}
+
+#[test]
+fn a_closed_standard_input_of_writefifo_is_a_clear_error_to_both() {
+    let roles = [ours("writefifo", &[]), ours("readfifo", &[])];
+    let played = play(&roles, folder().path(), false).unwrap();
+    let said = played.iter().map(|played| String::from_utf8_lossy(&played.text)).collect::<Vec<_>>();
+    assert!(played.iter().all(|played| played.status.code() == Some(1)), "{said:?}");
+    assert!(said[0].contains("standard input has ended"), "{}", said[0]);
+    assert!(said[1].contains("Disconnected"), "{}", said[1]);
 }
 
 #[test]

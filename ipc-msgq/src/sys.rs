@@ -4,16 +4,22 @@
 use libc::{c_int, c_long, key_t, msqid_ds};
 use nix::errno::Errno;
 use posixmq::PosixMq;
+use std::fmt;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A message as msgop(2) wants it: its type, and behind it its bytes, in one buffer that is used again
 /// for every message.
-#[derive(Debug)]
 pub(crate) struct Message {
     /// The type, then the text. Never empty; words, because the type must be aligned.
     words: Vec<c_long>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("capacity", &self.capacity()).finish_non_exhaustive()
+    }
 }
 
 impl Message {

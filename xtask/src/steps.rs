@@ -18,7 +18,7 @@ const STEPS: &[Step] = &[
     step("clippy", "cargo clippy --workspace --all-targets --all-features -- -D warnings"),
     step("build", "cargo build --workspace --all-targets --all-features"),
     step("tests", "cargo test --workspace --all-features --exclude ipc-examples --tests"),
-    step("recipes", "cargo test -p ipc-examples --tests"),
+    step("recipes", "cargo test -p ipc-examples"),
     step("doc-tests", "cargo test --workspace --all-features --doc"),
     Step {
         name: "random-urls",

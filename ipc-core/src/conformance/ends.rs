@@ -192,18 +192,22 @@ impl<E: Send + 'static, T: Send + 'static> Background<E, T> {
     ///
     /// If it ends instead, or does not sleep within the time.
     pub fn until_asleep(&self) {
+        self.sleeper();
+    }
+
+    /// The same, giving the thread that sleeps.
+    pub(super) fn sleeper(&self) -> Thread {
+        let mut asleep = None;
         super::until("it sleeps in the kernel", self.patience, || {
             assert!(
                 !self.thread.is_finished(),
                 "{} should have blocked, and did not",
                 self.activity.who()
             );
-            self.activity.thread().is_some_and(|thread| thread.sleeps())
+            asleep = self.activity.thread().filter(|thread| thread.sleeps());
+            asleep.is_some()
         });
-    }
-
-    pub(super) fn thread(&self) -> Option<Thread> {
-        self.activity.thread()
+        asleep.expect("it was just seen")
     }
 
     /// Whether it has ended.

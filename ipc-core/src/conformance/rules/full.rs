@@ -1,10 +1,12 @@
 //! A full channel holds its sender back: nothing that was accepted is lost, nothing that was refused
 //! arrives, and whoever waits for room is woken.
 
-use crate::conformance::ends::{Rx, Tx};
+use crate::conformance::ends::{Background, Rx, Tx};
 use crate::conformance::messages::{Random, assert_same, exchange, keeps_boundaries, longest, message};
 use crate::conformance::{Placement, Setup};
 use crate::{Error, ErrorKind, Receiver, Sender, Wait};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// How long a full channel is waited for.
@@ -162,15 +164,10 @@ pub fn what_was_accepted_arrives_though_the_sender_is_dropped(setup: &Setup) {
 
 /// A sender that waits for room uses next to no time of a processor.
 pub fn a_sender_that_waits_costs_nothing(setup: &Setup) {
-    let Some((mut tx, mut rx)) = open_if_bounded(setup) else { return };
-    let length = longest(setup).min(1_000);
-    let (accepted, _) = fill(&mut tx, |_| length, Wait::timeout(SHORT));
-    let sending = setup.background(tx, move |tx| tx.send(&message(accepted, length)));
-    super::assert_costs_nothing(&sending);
-    for number in 0..=accepted {
-        assert_same(rx.recv().expect("what was accepted arrives"), &message(number, length));
-    }
-    sending.join().1.expect("there is room now");
+    let Some((tx, mut rx)) = open_if_bounded(setup) else { return };
+    let blocked = Blocked::new(setup, tx, longest(setup).min(1_000));
+    super::assert_costs_nothing(&blocked.sending);
+    blocked.read(&mut rx);
 }
 
 fn open_if_bounded(setup: &Setup) -> Option<(Tx, Rx)> {
@@ -227,17 +224,61 @@ fn read_all(setup: &Setup, tx: Tx, rx: &mut Rx, accepted: usize, size: impl Fn(u
     assert_eq!(nothing, Err(ErrorKind::WouldBlock), "nothing else was accepted");
 }
 
-/// Blocks on a full channel, and goes on when all has been read.
-fn block_and_read(setup: &Setup, mut tx: Tx, rx: &mut Rx, length: usize) -> Tx {
-    let (accepted, _) = fill(&mut tx, |_| length, Wait::timeout(SHORT));
-    let sending = setup.background(tx, move |tx| tx.send(&message(accepted, length)));
-    sending.until_asleep();
-    for number in 0..=accepted {
-        assert_same(rx.recv().expect("what was accepted arrives"), &message(number, length));
+/// A full channel, and a sender that waits for room in it.
+struct Blocked {
+    /// Sends one message after the other, and ends with their number and how the last went.
+    sending: Background<Box<dyn Sender>, (usize, Result<(), Error>)>,
+    /// That it shall end with the message that it is at.
+    enough: Arc<AtomicBool>,
+    length: usize,
+}
+
+impl Blocked {
+    /// Sends until there is no room. Some channels (TCP) are full, and have room again a moment later; so
+    /// it is not known beforehand which message it will be that waits.
+    fn new(setup: &Setup, mut tx: Tx, length: usize) -> Blocked {
+        let (accepted, _) = fill(&mut tx, |_| length, Wait::timeout(SHORT));
+        let enough = Arc::new(AtomicBool::new(false));
+        let is_enough = Arc::clone(&enough);
+        let sending = setup.background(tx, move |tx| {
+            let mut number = accepted;
+            loop {
+                let result = tx.send(&message(number, length));
+                number += usize::from(result.is_ok());
+                if result.is_err() || is_enough.load(SeqCst) {
+                    return (number, result);
+                }
+            }
+        });
+        sending.until_asleep();
+        Blocked { sending, enough, length }
     }
-    let (tx, sent) = sending.join();
-    sent.expect("there is room now");
-    tx
+
+    /// Reads everything, which wakes the sender, and gives it back.
+    fn read(self, rx: &mut Rx) -> Tx {
+        self.enough.store(true, SeqCst);
+        let mut read = 0;
+        while !self.sending.is_over() {
+            match rx.recv_timeout(SHORT) {
+                Ok(received) => {
+                    assert_same(received, &message(read, self.length));
+                    read += 1;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}"),
+            }
+        }
+        let (tx, (sent, result)) = self.sending.join();
+        result.expect("there is room now");
+        for number in read..sent {
+            assert_same(rx.recv().expect("what was accepted arrives"), &message(number, self.length));
+        }
+        tx
+    }
+}
+
+/// Blocks on a full channel, and goes on when all has been read.
+fn block_and_read(setup: &Setup, tx: Tx, rx: &mut Rx, length: usize) -> Tx {
+    Blocked::new(setup, tx, length).read(rx)
 }
 
 fn blocked_send_wakes(setup: &Setup, length: usize, leave: fn(Rx)) {
@@ -245,13 +286,10 @@ fn blocked_send_wakes(setup: &Setup, length: usize, leave: fn(Rx)) {
     if !setup.applies(noticed, "one that notices when the peer goes") {
         return;
     }
-    let Some((mut tx, rx)) = open_if_bounded(setup) else { return };
-    let length = longest(setup).min(length);
-    let (accepted, _) = fill(&mut tx, |_| length, Wait::timeout(SHORT));
-    let sending = setup.background(tx, move |tx| tx.send(&message(accepted, length)));
-    sending.until_asleep();
+    let Some((tx, rx)) = open_if_bounded(setup) else { return };
+    let blocked = Blocked::new(setup, tx, longest(setup).min(length));
     leave(rx);
-    let (mut tx, sent) = sending.join();
+    let (mut tx, (_, sent)) = blocked.sending.join();
     assert_eq!(sent.expect_err("the receiver is gone").kind(), ErrorKind::Disconnected);
     let error = tx.send(b"anybody there?").expect_err("the receiver is gone");
     assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");

@@ -40,8 +40,7 @@ fn until_received(
 /// Fails if a call that blocks spends a processor's time.
 fn assert_costs_nothing<E: Send + 'static, T: Send + 'static>(waiting: &Background<E, T>) {
     const WATCHED: Duration = Duration::from_millis(200);
-    waiting.until_asleep();
-    let thread = waiting.thread().expect("it is in a call");
+    let thread = waiting.sleeper();
     let before = thread.processor_time();
     // Nothing is to happen in this time, so there is no event to wait for.
     thread::sleep(WATCHED);
