@@ -13,12 +13,13 @@
 //! | `measure` | the loops in them |
 //! | `figures`, `results` | what comes out |
 //! | `goals` | what is to be reached, and whether it was |
-//! | `table`, `picture`, `machine` | how it is shown |
+//! | `table`, `picture`, `markdown`, `machine` | how it is shown |
 //! | `sys` | the system calls that are unsafe |
 
 mod figures;
 mod goals;
 mod machine;
+mod markdown;
 mod measure;
 mod picture;
 mod plan;
@@ -33,7 +34,7 @@ mod wire;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use machine::Machine;
-use plan::{Job, Row, Scope};
+use plan::{Extent, Job, Row, Scope};
 use results::Results;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +47,9 @@ struct Arguments {
     /// Two sizes and three short rounds, instead of four and five.
     #[arg(long)]
     quick: bool,
+    /// Everybody once, for a moment, and no figures: fails if a row does.
+    #[arg(long, conflicts_with_all = ["quick", "json", "svg", "markdown", "readme"])]
+    smoke: bool,
     /// Only subjects whose name contains one of these, divided by commas.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -61,6 +65,12 @@ struct Arguments {
     /// Draws the curves into this file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Writes the main figures and the goals to this file, as they stand in the README.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Puts them and the picture into the README; wants a whole run, with --peers.
+    #[arg(long, requires = "peers", conflicts_with_all = ["quick", "only", "one_processor"])]
+    readme: bool,
 }
 
 fn main() -> ExitCode {
@@ -80,18 +90,27 @@ fn bench(arguments: &Arguments) -> Result<()> {
         [one, ..] => [one, one],
         [] => return Err("no processor is allowed to this process".into()),
     };
-    let scope = Scope { quick: arguments.quick, one_processor: processors[0] == processors[1] };
+    let extent = match arguments {
+        Arguments { smoke: true, .. } => Extent::Smoke,
+        Arguments { quick: true, .. } => Extent::Quick,
+        _ => Extent::Whole,
+    };
+    let scope = Scope { extent, one_processor: processors[0] == processors[1] };
     let mut subjects = subjects::all(arguments.peers);
     subjects.retain(|subject| {
         arguments.only.is_empty()
             || arguments.only.iter().any(|part| subject.name.contains(part.as_str()))
     });
+    let rows = plan::rows(&subjects, scope);
+    let mut results = Results::new(subjects);
+    if arguments.smoke {
+        run(&rows, processors, &mut results);
+        return tell_failures(&results, rows.len());
+    }
     println!("{machine}");
     if let Some(warning) = machine.warning() {
         println!("Mind: {warning}.");
     }
-    let rows = plan::rows(&subjects, scope);
-    let mut results = Results::new(subjects);
     run(&rows, processors, &mut results);
     print!("{}", table::tables(&results));
     if !arguments.peers {
@@ -106,6 +125,31 @@ fn bench(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.svg {
         write(path, &picture::draw(&results, &machine)?)?;
     }
+    if let Some(path) = &arguments.markdown {
+        write(path, &markdown::text(&results, &machine)?)?;
+    }
+    if arguments.readme {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        write(&root.join(markdown::PICTURE), &picture::draw(&results, &machine)?)?;
+        let readme = root.join("README.md");
+        let old = std::fs::read_to_string(&readme)?;
+        write(&readme, &markdown::put_into(&old, &markdown::text(&results, &machine)?)?)?;
+    }
+    Ok(())
+}
+
+/// What a smoke test has to say.
+fn tell_failures(results: &Results, rows: usize) -> Result<()> {
+    let failures = results.failures();
+    if !failures.is_empty() {
+        return Err(format!(
+            "{} of {rows} rows failed:\n    {}",
+            failures.len(),
+            failures.join("\n    ")
+        )
+        .into());
+    }
+    println!("{rows} rows, each once: all work");
     Ok(())
 }
 
@@ -138,9 +182,14 @@ fn run(rows: &[Row], processors: [usize; 2], results: &mut Results) {
         }
     }
     bar.finish_and_clear();
+    subjects::clean_up();
 }
 
+/// Writes a file, and the folder for it if there is none.
 fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("written: {}", path.display());
     Ok(())

@@ -92,25 +92,57 @@ pub(crate) struct Row {
 }
 
 /// How much is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// Two sizes, three short rounds.
+    Quick,
+    /// Everybody once in each pattern, for a moment: whether it works, and no more.
+    Smoke,
+}
+
+/// What is to be run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope {
-    /// Two sizes, three short rounds.
-    pub(crate) quick: bool,
+    pub(crate) extent: Extent,
     /// Everything on one processor, and nothing on two.
     pub(crate) one_processor: bool,
 }
 
 impl Scope {
     fn rounds(self) -> usize {
-        if self.quick { 3 } else { 5 }
+        match self.extent {
+            Extent::Whole => 5,
+            Extent::Quick => 3,
+            Extent::Smoke => 1,
+        }
     }
 
     fn time(self) -> Duration {
-        Duration::from_millis(if self.quick { 60 } else { 250 })
+        Duration::from_millis(match self.extent {
+            Extent::Whole => 250,
+            Extent::Quick => 60,
+            Extent::Smoke => 5,
+        })
     }
 
-    fn sizes(self) -> &'static [usize] {
-        if self.quick { &[64, 64 << 10] } else { &SIZES }
+    /// How long a round takes in which little happens.
+    fn waiting_time(self) -> Duration {
+        Duration::from_millis(match self.extent {
+            Extent::Whole => 1000,
+            Extent::Quick => 300,
+            Extent::Smoke => 5,
+        })
+    }
+
+    /// The sizes in which a subject is measured.
+    fn sizes(self, subject: &Subject, pattern: Pattern) -> Vec<usize> {
+        let sizes = match self.extent {
+            Extent::Quick => vec![64, 64 << 10],
+            _ => SIZES.to_vec(),
+        };
+        let sizes = sizes.into_iter().filter(|size| subject.does(pattern, *size));
+        sizes.take(if self.extent == Extent::Smoke { 1 } else { usize::MAX }).collect()
     }
 }
 
@@ -122,17 +154,14 @@ pub(crate) fn rows(subjects: &[Subject], scope: Scope) -> Vec<Row> {
         rows.push(Row { subject, kind: Kind { pattern, size, shared_processor }, rounds, time });
     };
     for (index, subject) in subjects.iter().enumerate() {
-        for &size in scope.sizes() {
-            for pattern in [Pattern::RoundTrip, Pattern::OneWay, Pattern::Batched] {
-                if subject.does(pattern, size) {
-                    add(index, pattern, size, false, scope.rounds(), scope.time());
-                }
+        for pattern in [Pattern::RoundTrip, Pattern::OneWay, Pattern::Batched] {
+            for size in scope.sizes(subject, pattern) {
+                add(index, pattern, size, false, scope.rounds(), scope.time());
             }
         }
         for pattern in [Pattern::Idle, Pattern::Paced] {
             if subject.does(pattern, 64) {
-                let time = Duration::from_millis(if scope.quick { 300 } else { 1000 });
-                add(index, pattern, 64, false, 1, time);
+                add(index, pattern, 64, false, 1, scope.waiting_time());
             }
         }
         let compared_on_one =

@@ -50,6 +50,18 @@ impl Results {
         self.outcomes.get(&kind)?.get(subject)
     }
 
+    /// What went wrong: subject, row, and why.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        for (kind, outcomes) in &self.outcomes {
+            for (subject, outcome) in outcomes {
+                let failure = outcome.failure.iter();
+                failures.extend(failure.map(|failure| format!("{subject}, {kind}: {failure}")));
+            }
+        }
+        failures
+    }
+
     /// The medians of a row, if at least one of its rounds was whole.
     pub(crate) fn medians(&self, subject: &str, kind: Kind) -> Option<Medians> {
         Medians::of(&self.outcome(subject, kind)?.rounds)

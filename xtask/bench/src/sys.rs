@@ -95,6 +95,11 @@ impl SysvMessage {
     pub(crate) fn new() -> Box<SysvMessage> {
         Box::new(SysvMessage { kind: 1, bytes: [0; SysvMessage::MAX] })
     }
+
+    /// The first bytes of the message.
+    pub(crate) fn first(&self, len: usize) -> &[u8] {
+        &self.bytes[..len]
+    }
 }
 
 /// A new System V queue without a key; see msgget(2).
@@ -119,11 +124,12 @@ pub(crate) fn sysv_send(id: i32, space: &mut SysvMessage, message: &[u8]) -> io:
     Ok(())
 }
 
-/// Receives a message into the struct; see msgrcv(2).
-pub(crate) fn sysv_recv(id: i32, space: &mut SysvMessage) -> io::Result<&[u8]> {
+/// Receives a message into the struct, and tells its length; see msgrcv(2).
+pub(crate) fn sysv_recv(id: i32, space: &mut SysvMessage, wait: bool) -> io::Result<usize> {
+    let flags = if wait { 0 } else { libc::IPC_NOWAIT };
     // SAFETY: the struct has the layout of msgbuf with room for MAX bytes.
-    let len = check(unsafe { libc::msgrcv(id, (&raw mut *space).cast(), SysvMessage::MAX, 0, 0) })?;
-    Ok(&space.bytes[..len as usize])
+    let len = check(unsafe { libc::msgrcv(id, (&raw mut *space).cast(), SysvMessage::MAX, 0, flags) })?;
+    Ok(len as usize)
 }
 
 fn check(result: isize) -> io::Result<isize> {

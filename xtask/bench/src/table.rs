@@ -137,7 +137,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// A number as people write it: 1.25 M.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let (value, unit) = match value {
         v if v >= 1e9 => (v / 1e9, " G"),
         v if v >= 1e6 => (v / 1e6, " M"),

@@ -31,6 +31,14 @@ const COUNTERPARTS: &[(&str, &str)] = &[
     ("raw mq", "mq"),
     ("posixmq", "mq"),
     ("raw sysvmsg", "sysvmsg"),
+    ("raw pipe greedy", "pipe"),
+    ("raw unix greedy", "unix"),
+    ("raw tcp greedy", "tcp"),
+    ("raw pipe polled", "pipe"),
+    ("raw unix polled", "unix"),
+    ("raw tcp polled", "tcp"),
+    ("raw mq polled", "mq"),
+    ("raw sysvmsg polled", "sysvmsg"),
     ("libzmq ipc", "unix"),
     ("libzmq tcp", "tcp"),
     ("libzmq inproc", "inproc"),
@@ -144,6 +152,11 @@ pub(crate) fn all(with_peers: bool) -> Vec<Subject> {
         all.extend(peers::all());
     }
     all
+}
+
+/// Removes what other libraries have left behind in this run.
+pub(crate) fn clean_up() {
+    peers::clean_up();
 }
 
 /// A name that nobody else uses.

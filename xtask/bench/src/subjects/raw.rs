@@ -1,33 +1,91 @@
 //! Raw calls in C style: blocking descriptors, one call a message, no framing, for both sides know the size.
 //! What std and nix put around a call is nothing beside it. (And posixmq, which is the same with names.)
+//!
+//! "greedy" are streams of bytes whose receiver reads as much as is there, up to 64 KiB, and hands out
+//! message after message. That need not be quicker: who empties a pipe each time meets its writer more often.
+//!
+//! "polled" are the same calls on descriptors that do not block, in a loop that does nothing else: what an
+//! adaptive call can reach at best, for whoever calls the kernel cannot hear of a message any sooner.
 
 use super::{Family, Subject, fresh_name};
+use crate::plan::Pattern;
 use crate::sys::{self, SysvMessage};
 use crate::wire::{Ends, Result, Wire};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::mqueue::{
     MQ_OFlag, MqAttr, MqdT, mq_attr_member_t, mq_close, mq_open, mq_receive, mq_send, mq_unlink,
 };
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs::File;
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 pub(super) fn all() -> Vec<Subject> {
     vec![
-        Subject::processes(Family::Raw, "raw pipe", pipe),
+        Subject::processes(Family::Raw, "raw pipe", |size| pipe(size, Calls::Blocking)),
         Subject::processes(Family::Raw, "raw fifo", fifo),
-        Subject::processes(Family::Raw, "raw unix", unix),
-        Subject::processes(Family::Raw, "raw tcp", tcp),
+        Subject::processes(Family::Raw, "raw unix", |size| unix(size, Calls::Blocking)),
+        Subject::processes(Family::Raw, "raw tcp", |size| tcp(size, Calls::Blocking)),
         Subject::processes(Family::Raw, "raw udp", udp)
             .at_most(65_507, "a datagram of IPv4")
-            .only(&[crate::plan::Pattern::RoundTrip], &[64, 4096]),
-        Subject::processes(Family::Raw, "raw mq", mq).at_most(MQ_SIZE, "msgsize_max"),
+            .only(&[Pattern::RoundTrip], &[64, 4096]),
+        Subject::processes(Family::Raw, "raw mq", |size| mq(size, Calls::Blocking))
+            .at_most(MQ_SIZE, "msgsize_max"),
         Subject::processes(Family::Raw, "posixmq", posixmq).at_most(MQ_SIZE, "msgsize_max"),
-        Subject::processes(Family::Raw, "raw sysvmsg", sysvmsg).at_most(SysvMessage::MAX, "msgmax"),
+        Subject::processes(Family::Raw, "raw sysvmsg", |size| sysvmsg(size, Calls::Blocking))
+            .at_most(SysvMessage::MAX, "msgmax"),
+        greedy("raw pipe greedy", |size| pipe(size, Calls::Greedy)),
+        greedy("raw unix greedy", |size| unix(size, Calls::Greedy)),
+        greedy("raw tcp greedy", |size| tcp(size, Calls::Greedy)),
+        polled("raw pipe polled", |size| pipe(size, Calls::Polled)),
+        polled("raw unix polled", |size| unix(size, Calls::Polled)),
+        polled("raw tcp polled", |size| tcp(size, Calls::Polled)),
+        polled("raw mq polled", |size| mq(size, Calls::Polled)),
+        polled("raw sysvmsg polled", |size| sysvmsg(size, Calls::Polled)),
     ]
+}
+
+/// Fewer calls, measured where there is more than one message to be had.
+fn greedy<W: Wire + 'static>(
+    name: &'static str,
+    ends: impl Fn(usize) -> Result<Ends<W>> + 'static,
+) -> Subject {
+    Subject::processes(Family::Raw, name, ends).only(&[Pattern::OneWay], &[64, 4096])
+}
+
+/// A busy loop, measured where waiting is what counts.
+fn polled<W: Wire + 'static>(
+    name: &'static str,
+    ends: impl Fn(usize) -> Result<Ends<W>> + 'static,
+) -> Subject {
+    Subject::processes(Family::Raw, name, ends).only(&[Pattern::RoundTrip], &[64])
+}
+
+/// How a receiver calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    /// For one message, and waits in the kernel.
+    Blocking,
+    /// For all there is, and waits in the kernel.
+    Greedy,
+    /// For one message, again and again.
+    Polled,
+}
+
+impl Calls {
+    /// Sets a descriptor to it.
+    fn set(self, descriptor: impl AsFd) -> Result<()> {
+        if self == Calls::Polled {
+            fcntl(descriptor, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        Ok(())
+    }
 }
 
 /// As much as a pipe of default size holds: the longest single write.
@@ -37,9 +95,20 @@ const PIECE: usize = 64 << 10;
 struct Stream<R, W> {
     reader: R,
     writer: W,
+    /// Room for one message; for the greedy, for as many as 64 KiB hold. Its end divides no message.
     buffer: Vec<u8>,
+    /// What of it has been read, and not handed out.
+    unread: Range<usize>,
+    size: usize,
     /// The longest single write.
     piece: usize,
+}
+
+impl<R: Read, W: Write> Stream<R, W> {
+    fn new(reader: R, writer: W, size: usize, piece: usize, calls: Calls) -> Self {
+        let messages = if calls == Calls::Greedy { (PIECE / size).max(1) } else { 1 };
+        Stream { reader, writer, buffer: vec![0; messages * size], unread: 0..0, size, piece }
+    }
 }
 
 impl<R: Read, W: Write> Wire for Stream<R, W> {
@@ -48,17 +117,34 @@ impl<R: Read, W: Write> Wire for Stream<R, W> {
     }
 
     fn recv<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        self.reader.read_exact(&mut self.buffer)?;
-        Ok(look(&self.buffer))
+        if self.unread.is_empty() {
+            self.unread = 0..0;
+        }
+        while self.unread.len() < self.size {
+            match self.reader.read(&mut self.buffer[self.unread.end..]) {
+                Ok(0) => return Err("the other side has closed".into()),
+                Ok(len) => self.unread.end += len,
+                // If it does not block: again.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let start = self.unread.start;
+        self.unread.start += self.size;
+        Ok(look(&self.buffer[start..self.unread.start]))
     }
 }
 
 /// Two pipes of default size.
-fn pipe(size: usize) -> Result<Ends<Stream<PipeReader, PipeWriter>>> {
+fn pipe(size: usize, calls: Calls) -> Result<Ends<Stream<PipeReader, PipeWriter>>> {
     let (near_reader, far_writer) = std::io::pipe()?;
     let (far_reader, near_writer) = std::io::pipe()?;
-    let open =
-        |reader, writer| move || Ok(Stream { reader, writer, buffer: vec![0; size], piece: PIECE });
+    let open = |reader: PipeReader, writer| {
+        move || {
+            calls.set(&reader)?;
+            Ok(Stream::new(reader, writer, size, PIECE, calls))
+        }
+    };
     Ok(Ends::new(open(near_reader, near_writer), open(far_reader, far_writer)))
 }
 
@@ -69,7 +155,7 @@ fn fifo(size: usize) -> Result<Ends<Stream<File, File>>> {
     for path in [&to_near, &to_far] {
         mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
     }
-    let stream = move |reader, writer| Stream { reader, writer, buffer: vec![0; size], piece: PIECE };
+    let stream = move |reader, writer| Stream::new(reader, writer, size, PIECE, Calls::Blocking);
     let (near_in, near_out) = (to_near.clone(), to_far.clone());
     // Each open waits for its counterpart, so they are in the same order on both sides.
     Ok(Ends::new(
@@ -88,25 +174,25 @@ fn fifo(size: usize) -> Result<Ends<Stream<File, File>>> {
 }
 
 /// A pair of Unix stream sockets.
-fn unix(size: usize) -> Result<Ends<Stream<UnixStream, UnixStream>>> {
+fn unix(size: usize, calls: Calls) -> Result<Ends<Stream<UnixStream, UnixStream>>> {
     let (near, far) = UnixStream::pair()?;
     let open = |socket: UnixStream| {
         move || {
-            let reader = socket.try_clone()?;
-            Ok(Stream { reader, writer: socket, buffer: vec![0; size], piece: usize::MAX })
+            calls.set(&socket)?;
+            Ok(Stream::new(socket.try_clone()?, socket, size, usize::MAX, calls))
         }
     };
     Ok(Ends::new(open(near), open(far)))
 }
 
 /// TCP over the loopback interface, without Nagle's delay.
-fn tcp(size: usize) -> Result<Ends<Stream<TcpStream, TcpStream>>> {
+fn tcp(size: usize, calls: Calls) -> Result<Ends<Stream<TcpStream, TcpStream>>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let stream = move |socket: TcpStream| {
         socket.set_nodelay(true)?;
-        let reader = socket.try_clone()?;
-        Ok(Stream { reader, writer: socket, buffer: vec![0; size], piece: usize::MAX })
+        calls.set(&socket)?;
+        Ok(Stream::new(socket.try_clone()?, socket, size, usize::MAX, calls))
     };
     Ok(Ends::new(move || stream(TcpStream::connect(address)?), move || stream(listener.accept()?.0)))
 }
@@ -141,10 +227,11 @@ const MQ_MESSAGES: usize = 10;
 struct Queue(Option<MqdT>);
 
 impl Queue {
-    fn new() -> Result<Queue> {
+    fn new(calls: Calls) -> Result<Queue> {
         let name = format!("/{}", fresh_name());
         let attributes = MqAttr::new(0, MQ_MESSAGES as mq_attr_member_t, MQ_SIZE as mq_attr_member_t, 0);
-        let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR;
+        let mut flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR;
+        flags.set(MQ_OFlag::O_NONBLOCK, calls == Calls::Polled);
         let queue = mq_open(&*name, flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&attributes))?;
         mq_unlink(&*name)?;
         Ok(Queue(Some(queue)))
@@ -174,13 +261,19 @@ impl Wire for Mq {
     }
 
     fn recv<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        let len = mq_receive(self.back.get()?, &mut self.buffer, &mut 0)?;
-        Ok(look(&self.buffer[..len]))
+        loop {
+            match mq_receive(self.back.get()?, &mut self.buffer, &mut 0) {
+                Ok(len) => return Ok(look(&self.buffer[..len])),
+                // If it does not block: again.
+                Err(Errno::EAGAIN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
-fn mq(_: usize) -> Result<Ends<Mq>> {
-    let (one, other) = (Arc::new(Queue::new()?), Arc::new(Queue::new()?));
+fn mq(_: usize, calls: Calls) -> Result<Ends<Mq>> {
+    let (one, other) = (Arc::new(Queue::new(calls)?), Arc::new(Queue::new(calls)?));
     let open = |out: &Arc<Queue>, back: &Arc<Queue>| {
         let (out, back) = (Arc::clone(out), Arc::clone(back));
         move || Ok(Mq { out, back, buffer: vec![0; MQ_SIZE] })
@@ -223,6 +316,7 @@ struct SysV {
     out: i32,
     back: i32,
     space: Box<SysvMessage>,
+    calls: Calls,
     /// This side removes the queues in the end.
     owner: bool,
 }
@@ -233,7 +327,14 @@ impl Wire for SysV {
     }
 
     fn recv<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        Ok(look(sys::sysv_recv(self.back, &mut self.space)?))
+        let wait = self.calls == Calls::Blocking;
+        loop {
+            match sys::sysv_recv(self.back, &mut self.space, wait) {
+                Ok(len) => return Ok(look(self.space.first(len))),
+                Err(error) if !wait && error.raw_os_error() == Some(libc::ENOMSG) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
@@ -246,8 +347,9 @@ impl Drop for SysV {
     }
 }
 
-fn sysvmsg(_: usize) -> Result<Ends<SysV>> {
+fn sysvmsg(_: usize, calls: Calls) -> Result<Ends<SysV>> {
     let (one, other) = (sys::sysv_queue()?, sys::sysv_queue()?);
-    let open = |out, back, owner| move || Ok(SysV { out, back, space: SysvMessage::new(), owner });
+    let open =
+        |out, back, owner| move || Ok(SysV { out, back, space: SysvMessage::new(), calls, owner });
     Ok(Ends::new(open(one, other, true), open(other, one, false)))
 }

@@ -2,7 +2,10 @@
 //! own benchmarks do. Here every message is copied in and copied out; beside it, `iceoryx_in_place`.
 //!
 //! Nothing may be lost, so the subscriber's buffer does not overflow and the publisher waits. The buffer is
-//! large, which is to iceoryx2's advantage. It leaves its folder in /tmp, and a file in /dev/shm.
+//! large, which is to iceoryx2's advantage.
+//!
+//! It leaves a folder in /tmp and a file in /dev/shm behind. Each run has its own, which bear its number, and
+//! removes them in the end.
 
 use crate::subjects::fresh_name;
 use crate::wire::{Ends, Result, Wire};
@@ -11,6 +14,34 @@ use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use iceoryx2::sample::Sample;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// Where a run keeps its files: a folder of its own, and a prefix for what is in /dev/shm.
+fn places(run: u32) -> (PathBuf, String) {
+    let name = format!("ipc-bench-{run}-iceoryx2");
+    (std::env::temp_dir().join(&name), name + "_")
+}
+
+fn config(run: u32) -> Result<Config> {
+    let (folder, prefix) = places(run);
+    let wrong = |error| format!("{}: {error:?}", folder.display());
+    let mut config = Config::global_config().clone();
+    config.global.prefix = FileName::new(prefix.as_bytes()).map_err(wrong)?;
+    config.global.set_root_path(&Path::new(folder.as_os_str().as_bytes()).map_err(wrong)?);
+    Ok(config)
+}
+
+/// Removes what this run has left; it is called by who has called `ends`, when nobody is at work any more.
+pub(super) fn clean_up() {
+    let (folder, prefix) = places(std::process::id());
+    let _ = std::fs::remove_dir_all(folder);
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
 
 /// A publisher, a subscriber, and the node that they belong to.
 pub(super) struct Ports {
@@ -20,9 +51,12 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    fn open(out: &str, back: &str, size: usize) -> Result<Ports> {
+    fn open(run: u32, out: &str, back: &str, size: usize) -> Result<Ports> {
         set_log_level(LogLevel::Fatal);
-        let node = NodeBuilder::new().signal_handling_mode(SignalHandlingMode::Disabled).create()?;
+        let node = NodeBuilder::new()
+            .config(&config(run)?)
+            .signal_handling_mode(SignalHandlingMode::Disabled)
+            .create()?;
         let buffer = ((16 << 20) / size).clamp(16, 1000);
         let service = |name: &str| -> Result<_> {
             Ok(node
@@ -57,8 +91,8 @@ impl Ports {
 
 /// Both sides, each as `wire` makes it of its ports.
 pub(super) fn ends<W: 'static>(size: usize, wire: fn(Ports, usize) -> W) -> Result<Ends<W>> {
-    let name = fresh_name();
-    let open = |out: String, back: String| move || Ok(wire(Ports::open(&out, &back, size)?, size));
+    let (name, run) = (fresh_name(), std::process::id());
+    let open = |out: String, back: String| move || Ok(wire(Ports::open(run, &out, &back, size)?, size));
     let (to_near, to_far) = (format!("{name}/near"), format!("{name}/far"));
     Ok(Ends::new(open(to_far.clone(), to_near.clone()), open(to_near, to_far)))
 }

@@ -34,6 +34,12 @@ pub(super) fn all() -> Vec<Subject> {
     all
 }
 
+/// Removes what they have left behind.
+pub(super) fn clean_up() {
+    #[cfg(feature = "iceoryx2")]
+    iceoryx::clean_up();
+}
+
 fn built() -> Vec<Subject> {
     vec![
         #[cfg(feature = "zmq")]
