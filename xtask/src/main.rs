@@ -35,7 +35,8 @@ enum Task {
     /// Measures every transport beside raw system calls and other libraries; --help has the options.
     #[command(disable_help_flag = true)]
     Bench {
-        /// Options of the benchmark: --quick, --only, --one-processor, --peers, --json, --svg.
+        /// Options of the benchmark: --quick, --only, --one-processor, --peers, --json, --svg, --markdown,
+        /// --readme, --smoke.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },

@@ -31,6 +31,13 @@ const STEPS: &[Step] = &[
         command: "cargo doc --workspace --all-features --no-deps",
     },
     step("package", "cargo xtask package"),
+    // The benchmark is a workspace of its own, with its own lock file; here without other libraries.
+    step("bench-format", "cargo fmt --manifest-path xtask/bench/Cargo.toml --check"),
+    step(
+        "bench-clippy",
+        "cargo clippy --locked --manifest-path xtask/bench/Cargo.toml --all-targets -- -D warnings",
+    ),
+    step("bench", "cargo test --locked --manifest-path xtask/bench/Cargo.toml"),
 ];
 
 const fn step(name: &'static str, command: &'static str) -> Step {
