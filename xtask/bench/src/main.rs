@@ -4,6 +4,16 @@
 //! next. All rows take turns, round by round, so that a mood of the machine meets everybody alike; what is
 //! compared with each other runs one after the other.
 //!
+//! What is set beside what:
+//!
+//! * ours, as a user gets it: framed messages, errors that tell, adaptive waiting; also `waiting=block`,
+//!   batches, and a larger pipe, each a row of its own;
+//! * raw calls as a C program makes them: blocking, one call a message, both sides know the size; TCP without
+//!   Nagle's delay, as ours; of streams also a receiver that reads 64 KiB at a time (`greedy`), and of all
+//!   that waits a loop that does not (`polled`): what ours can reach at best;
+//! * other libraries as their own documentation shows, with the same two processes or threads, the same
+//!   room for messages that wait where it can be chosen, and the same message copied in and out.
+//!
 //! | file | what |
 //! |---|---|
 //! | `plan` | which rows there are, how often and how long |

@@ -41,7 +41,7 @@ fn figures(results: &Results) -> Result<String> {
     for bytes in SIZES {
         write!(text, " one way, {} |", size(bytes))?;
     }
-    text += "\n|---|--:|--:|--:|--:|--:|--:|--:|\n";
+    text += " batched, 64 B |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n";
     let subjects = || results.subjects.iter().filter(|subject| !subject.is_variant());
     for ours in subjects().filter(|subject| subject.family == Family::Ours) {
         let others = subjects().filter(|subject| subject.counterpart() == Some(ours.name));
@@ -58,7 +58,8 @@ fn figures(results: &Results) -> Result<String> {
     Ok(text)
 }
 
-/// Median, p99 and rate there and back, and the rates one way: messages for the shortest, bytes for the rest.
+/// Median, p99 and rate there and back, and the rates one way: messages for the shortest, bytes for the rest;
+/// and of messages in batches.
 fn row(results: &Results, subject: &Subject) -> Vec<String> {
     let medians =
         |pattern, size| results.medians(subject.name, Kind { pattern, size, shared_processor: false });
@@ -75,6 +76,8 @@ fn row(results: &Results, subject: &Subject) -> Vec<String> {
             _ => number(rate * size as f64).trim_end().to_owned() + "B/s",
         }));
     }
+    let batched = medians(Pattern::Batched, SIZES[0]).map(|medians| 1.0 / medians.time);
+    cells.push(batched.map(|rate| number(rate).trim_end().to_owned() + "/s"));
     cells.into_iter().map(Option::unwrap_or_default).collect()
 }
 

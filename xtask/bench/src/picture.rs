@@ -28,11 +28,11 @@ const PANELS: [[(&str, &[&str]); 3]; 2] = [
     ],
 ];
 
-const PANEL: (u32, u32) = (400, 292);
+const PANEL: (u32, u32) = (408, 292);
 /// Left of the first panel of a row.
 const AXIS: u32 = 70;
 /// Right of the curves of each panel, for their names.
-const NAMES: u32 = 124;
+const NAMES: u32 = 132;
 /// Over the panels, and over each half of them.
 const HEAD: u32 = 56;
 const TITLE: u32 = 40;

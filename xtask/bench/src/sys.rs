@@ -114,21 +114,30 @@ pub(crate) fn sysv_remove(id: i32) {
     unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
 }
 
+/// One direction: a queue, and the type of messages that goes this way; zero receives any.
+#[derive(Clone, Copy)]
+pub(crate) struct SysvWay {
+    pub(crate) id: i32,
+    pub(crate) kind: libc::c_long,
+}
+
 /// Sends `message` as a C program would: copied into its struct, then msgsnd(2).
-pub(crate) fn sysv_send(id: i32, space: &mut SysvMessage, message: &[u8]) -> io::Result<()> {
-    space.kind = 1;
+pub(crate) fn sysv_send(way: SysvWay, space: &mut SysvMessage, message: &[u8]) -> io::Result<()> {
+    space.kind = way.kind.max(1);
     space.bytes[..message.len()].copy_from_slice(message);
     // SAFETY: the struct has the layout of msgbuf, and `message.len()` is at most MAX, or the copy had
     // panicked.
-    check(unsafe { libc::msgsnd(id, (&raw const *space).cast(), message.len(), 0) } as isize)?;
+    check(unsafe { libc::msgsnd(way.id, (&raw const *space).cast(), message.len(), 0) } as isize)?;
     Ok(())
 }
 
 /// Receives a message into the struct, and tells its length; see msgrcv(2).
-pub(crate) fn sysv_recv(id: i32, space: &mut SysvMessage, wait: bool) -> io::Result<usize> {
+pub(crate) fn sysv_recv(way: SysvWay, space: &mut SysvMessage, wait: bool) -> io::Result<usize> {
     let flags = if wait { 0 } else { libc::IPC_NOWAIT };
     // SAFETY: the struct has the layout of msgbuf with room for MAX bytes.
-    let len = check(unsafe { libc::msgrcv(id, (&raw mut *space).cast(), SysvMessage::MAX, 0, flags) })?;
+    let len = check(unsafe {
+        libc::msgrcv(way.id, (&raw mut *space).cast(), SysvMessage::MAX, way.kind, flags)
+    })?;
     Ok(len as usize)
 }
 

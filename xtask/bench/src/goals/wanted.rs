@@ -56,6 +56,10 @@ const LONG: &[usize] = &[64 << 10, 1 << 20];
 const PAGES: &str = "a pipe copies page by page under one lock, and more capacity saves only the waits; \
                      vmsplice(2) would let the reader see what is changed after it was sent";
 
+/// Of System V queues.
+const ONE_QUEUE: &str =
+    "who asks here holds up who answers, for one key is one queue for both directions";
+
 pub(super) const GROUPS: &[Group] = &[
     Group {
         what: "there and back, adaptive, against raw blocking calls",
@@ -82,7 +86,8 @@ pub(super) const GROUPS: &[Group] = &[
             goal("unix", "raw unix polled", 1.1),
             goal("tcp", "raw tcp polled", 1.1),
             goal("mq", "raw mq polled", 1.1),
-            goal("sysvmsg", "raw sysvmsg polled", 1.1),
+            goal("sysvmsg", "raw sysvmsg polled", 1.1).because(ONE_QUEUE),
+            goal("sysvmsg", "raw sysvmsg polled, one queue", 1.1),
         ],
     },
     Group {

@@ -39,6 +39,7 @@ const COUNTERPARTS: &[(&str, &str)] = &[
     ("raw tcp polled", "tcp"),
     ("raw mq polled", "mq"),
     ("raw sysvmsg polled", "sysvmsg"),
+    ("raw sysvmsg polled, one queue", "sysvmsg"),
     ("libzmq ipc", "unix"),
     ("libzmq tcp", "tcp"),
     ("libzmq inproc", "inproc"),

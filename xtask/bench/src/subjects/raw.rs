@@ -9,7 +9,7 @@
 
 use super::{Family, Subject, fresh_name};
 use crate::plan::Pattern;
-use crate::sys::{self, SysvMessage};
+use crate::sys::{self, SysvMessage, SysvWay};
 use crate::wire::{Ends, Result, Wire};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -48,6 +48,7 @@ pub(super) fn all() -> Vec<Subject> {
         polled("raw tcp polled", |size| tcp(size, Calls::Polled)),
         polled("raw mq polled", |size| mq(size, Calls::Polled)),
         polled("raw sysvmsg polled", |size| sysvmsg(size, Calls::Polled)),
+        polled("raw sysvmsg polled, one queue", sysvmsg_in_one),
     ]
 }
 
@@ -311,10 +312,10 @@ fn posixmq(_: usize) -> Result<Ends<PosixMq>> {
     Ok(Ends::new(open(0), open(1)))
 }
 
-/// Two System V queues.
+/// Two System V queues, or one with two types of messages.
 struct SysV {
-    out: i32,
-    back: i32,
+    out: SysvWay,
+    back: SysvWay,
     space: Box<SysvMessage>,
     calls: Calls,
     /// This side removes the queues in the end.
@@ -341,15 +342,27 @@ impl Wire for SysV {
 impl Drop for SysV {
     fn drop(&mut self) {
         if self.owner {
-            sys::sysv_remove(self.out);
-            sys::sysv_remove(self.back);
+            sys::sysv_remove(self.out.id);
+            if self.back.id != self.out.id {
+                sys::sysv_remove(self.back.id);
+            }
         }
     }
 }
 
 fn sysvmsg(_: usize, calls: Calls) -> Result<Ends<SysV>> {
-    let (one, other) = (sys::sysv_queue()?, sys::sysv_queue()?);
+    let way = || -> Result<SysvWay> { Ok(SysvWay { id: sys::sysv_queue()?, kind: 0 }) };
+    Ok(sysv_ends([way()?, way()?], calls))
+}
+
+/// As ours does: found by one key, and so one queue.
+fn sysvmsg_in_one(_: usize) -> Result<Ends<SysV>> {
+    let id = sys::sysv_queue()?;
+    Ok(sysv_ends([1, 2].map(|kind| SysvWay { id, kind }), Calls::Polled))
+}
+
+fn sysv_ends([one, other]: [SysvWay; 2], calls: Calls) -> Ends<SysV> {
     let open =
         |out, back, owner| move || Ok(SysV { out, back, space: SysvMessage::new(), calls, owner });
-    Ok(Ends::new(open(one, other, true), open(other, one, false)))
+    Ends::new(open(one, other, true), open(other, one, false))
 }
