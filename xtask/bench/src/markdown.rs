@@ -67,7 +67,7 @@ fn row(results: &Results, subject: &Subject) -> Vec<String> {
     let mut cells = vec![
         there_and_back.map(|medians| duration(medians.time)),
         there_and_back.map(|medians| duration(medians.quantiles[1])),
-        there_and_back.map(|medians| number(medians.rate)),
+        there_and_back.map(|medians| number(medians.rate).trim_end().to_owned()),
     ];
     for size in SIZES {
         let rate = medians(Pattern::OneWay, size).map(|medians| 1.0 / medians.time);
