@@ -42,6 +42,10 @@ impl<W: Write + AsFd> FramedSender<W> {
     /// each other's short messages apart. A longer batch would gain nothing worth that.
     const SHORT: usize = 4096;
 
+    /// The memory for the rest of a message is used again, as whoever polls a full stream needs it often; unless
+    /// it is larger than this.
+    const KEPT: usize = 64 << 10;
+
     /// A sender into `sink`, which must not block, with the endpoint's framing, limit and waiting.
     pub fn new(sink: W, endpoint: &Endpoint) -> Self {
         let options = endpoint.options();
@@ -242,9 +246,11 @@ impl<W: Write + AsFd> FramedSender<W> {
             }
         }
         if !self.rest.is_empty() {
-            // Rare, and may have been long: not worth keeping.
-            self.rest = Vec::new();
+            self.rest.clear();
             self.rest_sent = 0;
+            if self.rest.capacity() > Self::KEPT {
+                self.rest = Vec::new();
+            }
         }
         Ok(())
     }
