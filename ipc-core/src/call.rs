@@ -79,16 +79,15 @@ impl<P: Sender + Receiver> Caller<P> {
     /// request may have been dealt with or not; its answer is dropped when it comes, and the next call
     /// is as good as the first. [`Corrupted`](ErrorKind::Corrupted) if the peer sends what is no answer.
     pub fn call(&mut self, request: &[u8], wait: Wait) -> Result<&[u8]> {
-        let ticket = self.request(request, wait)?;
-        self.collect(&ticket, wait)
+        // Nobody else asks for this answer, so there is no ticket, and nothing to allocate.
+        let number = self.send(request, wait)?;
+        self.receive(number, wait)?;
+        Ok(&self.answer)
     }
 
     /// Sends a request, and leaves the answer for later. `wait` is for room to send.
     pub fn request(&mut self, request: &[u8], wait: Wait) -> Result<Ticket> {
-        let number = self.last.wrapping_add(1);
-        write(&mut self.request, number, request);
-        self.pair.send_within(&self.request, wait)?;
-        self.last = number;
+        let number = self.send(request, wait)?;
         let held = Arc::new(());
         self.open.insert(number, Open { ticket: Arc::downgrade(&held), answer: None });
         if self.open.len() > self.kept.saturating_mul(2).max(16) {
@@ -118,6 +117,15 @@ impl<P: Sender + Receiver> Caller<P> {
         }
         self.open.remove(&ticket.number);
         Ok(&self.answer)
+    }
+
+    /// Sends a request, and says which number it has.
+    fn send(&mut self, request: &[u8], wait: Wait) -> Result<u64> {
+        let number = self.last.wrapping_add(1);
+        write(&mut self.request, number, request);
+        self.pair.send_within(&self.request, wait)?;
+        self.last = number;
+        Ok(number)
     }
 
     /// Receives until the answer to `wanted` is there.
