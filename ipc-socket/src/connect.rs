@@ -120,6 +120,8 @@ fn try_one(
         let error = Error::new(ErrorKind::NoPeer, "connect");
         return Err(error.with_detail("nobody listens there; the socket had connected to itself"));
     }
+    // From now on, calls that are not to wait say so themselves.
+    socket.set_nonblocking(false).map_err(told)?;
     Ok(socket)
 }
 

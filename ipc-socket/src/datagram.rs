@@ -257,6 +257,8 @@ fn check_owner(endpoint: &Endpoint) -> Result<()> {
 fn bind_to(address: &SockAddr, endpoint: &Endpoint) -> Result<(Socket, Option<Name>)> {
     let failed = |error| Error::from_io(error, "bind");
     let socket = address::new_socket(endpoint.scheme(), address).map_err(failed)?;
+    // Calls that are not to wait say so themselves.
+    socket.set_nonblocking(false).map_err(failed)?;
     if address.is_ipv6() {
         socket.set_only_v6(!is_any(endpoint)).map_err(failed)?;
     }

@@ -256,8 +256,8 @@ impl DatagramReceiver {
         let (buffer, control, descriptors) =
             (&mut self.buffer, &mut self.control, &mut self.descriptors);
         descriptors.clear();
-        when_readable(fd, &mut self.waiter, wait, || {
-            sys::receive(fd, buffer, control, descriptors, MsgFlags::MSG_TRUNC)
+        when_readable(fd, &mut self.waiter, wait, |flags| {
+            sys::receive(fd, buffer, control, descriptors, flags | MsgFlags::MSG_TRUNC)
         })
     }
 }

@@ -53,7 +53,8 @@ pub(crate) fn streams(
     let sink = Sink { shared: Shared::new(socket), outgoing: Vec::new(), is_tcp };
     let source = Source::new(socket, incoming, is_tcp);
     let sender = SocketSender(Sending::Stream(FramedSender::new(sink, endpoint)));
-    let receiver = SocketReceiver(Receiving::Stream(FramedReceiver::new(source, endpoint), basket));
+    let stream = FramedReceiver::new(source, endpoint).with_waiting_read(Source::read_when_there);
+    let receiver = SocketReceiver(Receiving::Stream(stream, basket));
     Ok((sender, receiver))
 }
 

@@ -196,7 +196,7 @@ impl Listener {
             if self.closed.load(Ordering::Acquire) {
                 return Err(Error::new(ErrorKind::Terminated, "accept"));
             }
-            let error = match self.socket.accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) {
+            let error = match self.socket.accept4(libc::SOCK_CLOEXEC) {
                 Ok((socket, address)) => match self.welcome(socket, &address)? {
                     Some(pair) => return Ok(pair),
                     None => {

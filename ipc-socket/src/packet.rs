@@ -180,8 +180,8 @@ impl PacketReceiver {
             let fd = self.shared.socket.as_fd();
             let (buffer, control) = (&mut self.buffer, &mut self.control);
             let descriptors = &mut self.descriptors;
-            let received = when_readable(fd, &mut self.waiter, wait, || {
-                sys::receive(fd, buffer, control, descriptors, MsgFlags::MSG_TRUNC)
+            let received = when_readable(fd, &mut self.waiter, wait, |flags| {
+                sys::receive(fd, buffer, control, descriptors, flags | MsgFlags::MSG_TRUNC)
             });
             let Arrived::<()> { size, descriptors_lost: lost, .. } = match received {
                 Ok(arrived) => arrived,

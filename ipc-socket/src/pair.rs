@@ -118,7 +118,7 @@ impl SocketPair {
         let endpoint =
             Endpoint::new(scheme, Address::Abstract(b"anonymous".to_vec()), Default::default())?;
         endpoint.require(&[Scheme::Unix, Scheme::UnixPacket], "pair")?;
-        let kind = address::type_of(scheme).nonblocking().cloexec();
+        let kind = address::type_of(scheme).cloexec();
         let (one, other) = Socket::pair(socket2::Domain::UNIX, kind, None)
             .map_err(|error| Error::from_io(error, "pair").at(endpoint.text()))?;
         Ok((Self::new(one, endpoint.clone(), "pair")?, Self::new(other, endpoint, "pair")?))

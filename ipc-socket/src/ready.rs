@@ -1,8 +1,10 @@
-//! Trying a call that does not block until it works or the time is over.
+//! Trying a call until it works or the time is over.
 
 use crate::connect::Pause;
+use crate::stream::NOW;
 use ipc_core::wait::{sleep_until_readable, sleep_until_writable};
 use ipc_core::{Attempt, Error, Result, Step, Wait, Waiter};
+use nix::sys::socket::MsgFlags;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -15,16 +17,20 @@ pub(crate) fn nap(time: Duration) {
     let _ = nix::poll::ppoll(&mut [], Some(time.into()), None);
 }
 
-/// Calls `receive` until it gives something, sleeping until there is something to read.
+/// Calls `receive` until it gives something, sleeping until there is something to read: in the call itself,
+/// where it is to sleep at once, for as long as it takes, and the socket blocks. `receive` is told the flags
+/// to receive with.
 pub(crate) fn when_readable<T>(
     fd: BorrowedFd<'_>,
     waiter: &mut Waiter,
     wait: Wait,
-    mut receive: impl FnMut() -> io::Result<T>,
+    mut receive: impl FnMut(MsgFlags) -> io::Result<T>,
 ) -> Result<T> {
+    let sleeps = wait == Wait::Forever && waiter.never_spins();
+    let flags = if sleeps { MsgFlags::empty() } else { NOW };
     let mut attempt = Attempt::new(wait);
     loop {
-        match receive() {
+        match receive(flags) {
             Ok(got) => {
                 attempt.succeeded(waiter);
                 return Ok(got);

@@ -1,5 +1,8 @@
-//! A stream socket as two streams of bytes, one to read and one to write, that never block and leave the
-//! socket's flags alone.
+//! A stream socket as two streams of bytes, one to read and one to write.
+//!
+//! Sockets of ours block, and every call that is not to wait says so by `MSG_DONTWAIT`: so one that is to
+//! wait, for as long as it takes, can do so in the kernel at once. Of a socket that came from elsewhere the
+//! flags are left alone.
 //!
 //! Descriptors travel with the first byte of a message's frame. A read that reaches such a byte brings
 //! them, and the kernel does not say which of the bytes it was. So where descriptors are wanted, no read
@@ -15,6 +18,9 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// For every call that receives and is not to wait.
+pub(crate) const NOW: MsgFlags = MsgFlags::MSG_DONTWAIT;
 
 /// For every call that sends: do not block, and do not kill the process where the peer is gone.
 pub(crate) const SEND: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
@@ -63,6 +69,19 @@ impl Source {
     pub(crate) fn new(socket: &Arc<Socket>, incoming: Option<Incoming>, is_tcp: bool) -> Self {
         Source { shared: Shared::new(socket), incoming, is_tcp, owner: std::process::id() }
     }
+
+    /// Waits until there is something, and reads it, in one call; `WouldBlock` if the socket, which then is
+    /// not one of ours, does not block.
+    pub(crate) fn read_when_there(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_with(buffer, MsgFlags::empty())
+    }
+
+    fn read_with(&mut self, buffer: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
+        match &mut self.incoming {
+            None => Ok(recv(self.shared.socket.as_raw_fd(), buffer, flags)?),
+            Some(incoming) => incoming.read(&self.shared.socket, buffer, flags),
+        }
+    }
 }
 
 /// How much is discarded of what a TCP peer has sent and nobody will read.
@@ -79,9 +98,7 @@ impl Drop for Source {
         }
         let mut scrap = [0; 4096];
         let mut discarded = 0;
-        while let Ok(count @ 1..) =
-            recv(self.shared.socket.as_raw_fd(), &mut scrap, MsgFlags::MSG_DONTWAIT)
-        {
+        while let Ok(count @ 1..) = recv(self.shared.socket.as_raw_fd(), &mut scrap, NOW) {
             discarded += count;
             if discarded >= MOST_DISCARDED {
                 break;
@@ -92,10 +109,7 @@ impl Drop for Source {
 
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.incoming {
-            None => Ok(recv(self.shared.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?),
-            Some(incoming) => incoming.read(&self.shared.socket, buffer),
-        }
+        self.read_with(buffer, NOW)
     }
 }
 
@@ -134,10 +148,9 @@ impl Incoming {
         Some(Incoming { place, control, basket: Arc::clone(basket) })
     }
 
-    fn read(&mut self, socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, socket: &Socket, buffer: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
         let size = buffer.len().min(self.place.left());
         let buffer = buffer.get_mut(..size).unwrap_or_default();
-        let flags = MsgFlags::empty();
         let mut basket = self.basket.lock().unwrap_or_else(PoisonError::into_inner);
         let Basket { descriptors, lost } = &mut *basket;
         let arrived = sys::receive::<()>(socket.as_fd(), buffer, &mut self.control, descriptors, flags)?;

@@ -17,7 +17,7 @@ pub(crate) struct Arrived<A> {
     pub(crate) sender: Option<A>,
 }
 
-/// Receives into `buffer` without blocking. Descriptors that come along are added to `descriptors`, if
+/// Receives into `buffer`, without waiting if `flags` say so. Descriptors that come along are added to `descriptors`, if
 /// `control` has room for any; the kernel drops them otherwise.
 pub(crate) fn receive<A: SockaddrLike>(
     fd: BorrowedFd<'_>,
@@ -28,7 +28,7 @@ pub(crate) fn receive<A: SockaddrLike>(
 ) -> io::Result<Arrived<A>> {
     control.clear();
     let arrived = {
-        let flags = flags | MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
         let mut slices = [IoSliceMut::new(buffer)];
         let message = recvmsg::<A>(fd.as_raw_fd(), &mut slices, Some(control.bytes_mut()), flags)?;
         Arrived {
