@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
 
 mod assembly;
 mod end;
+// The only place of this crate where unsafe code may stand.
+#[allow(unsafe_code)]
+mod fork;
 mod fragment;
 mod lock;
 mod name;

@@ -1,12 +1,12 @@
 //! Sends messages as fragments, each in one write.
 
 use crate::end::{WriteEnd, capacity};
+use crate::fork::Origin;
 use crate::fragment::{Fragment, HEADER, Kind, PAYLOAD, PIPE_BUF};
 use crate::lock;
 use ipc_core::wait::sleep_until_writable;
 use ipc_core::{Attempt, Endpoint, Error, ErrorKind, Framing, Result, Step, Wait, Waiter, Waiting};
 use nix::errno::Errno;
-use nix::unistd::{Pid, getpid};
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -24,7 +24,7 @@ pub(super) struct Fragments {
     waiter: Waiter,
     /// What goes out in one piece.
     batch: Vec<u8>,
-    process: Pid,
+    origin: Origin,
 }
 
 impl Fragments {
@@ -44,7 +44,7 @@ impl Fragments {
             // page by page, several times slower than if it sleeps until there is much room.
             waiter: Waiter::new(options.waiting.unwrap_or(Waiting::Block)),
             batch: Vec::new(),
-            process: getpid(),
+            origin: Origin::here().map_err(|error| Error::from_io(error, "open"))?,
         })
     }
 
@@ -128,7 +128,7 @@ impl Fragments {
     }
 
     fn check(&self, message: &[u8], wait: Wait) -> Result<()> {
-        if self.process != getpid() {
+        if !self.origin.is_here() {
             let detail = "it was opened before a fork, by the parent; open another one in the child";
             return Err(Error::new(ErrorKind::Unsupported, "send").with_detail(detail));
         }
@@ -207,7 +207,7 @@ impl Fragments {
 /// Tells the receiver of a message that was given up, if there is room: so it is not counted as lost.
 impl Drop for Fragments {
     fn drop(&mut self) {
-        if self.owes_notice && self.process == getpid() {
+        if self.owes_notice && self.origin.is_here() {
             let message = self.message;
             let header = Fragment { writer: self.writer, message, kind: Kind::GiveUp }.header();
             let _ = self.end.write(&header);
