@@ -8,6 +8,9 @@
 //!
 //! One message a read, as when question and answer alternate, is read without any delay: then the gap is
 //! zero.
+//!
+//! A read of a long message that finds nothing takes that lock, too, and what it looks for is microseconds
+//! away: so after a read that brought much, the looks of a receiver that spins are spaced.
 
 use crate::Wait;
 use crate::wait::one_processor;
@@ -31,6 +34,8 @@ pub struct Pace {
     /// What the last read has brought.
     bytes: usize,
     messages: usize,
+    /// The last read has brought much.
+    much: bool,
     /// There is another processor, on which the sender can run meanwhile.
     apart: bool,
 }
@@ -51,9 +56,16 @@ impl Pace {
     /// A read of as much costs little beside what it brings, so nothing is gained by waiting for more.
     const ENOUGH: usize = 4096;
 
+    /// After a read of as much, looks are spaced: those for shorter messages are not made to wait.
+    const MUCH: usize = 16 << 10;
+
+    /// How far apart looks are then. It is little beside the time that as many bytes take. (The clock is read
+    /// every eighth look, so a spin may then last a few microseconds longer.)
+    const LOOK_GAP: Duration = Duration::from_micros(1);
+
     /// Without a gap; there never will be one where this thread may run on one processor only.
     pub fn new() -> Self {
-        Pace { gap: Duration::ZERO, bytes: 0, messages: 0, apart: !one_processor() }
+        Pace { gap: Duration::ZERO, bytes: 0, messages: 0, much: false, apart: !one_processor() }
     }
 
     /// Lets the gap pass, if there is one and the call may wait.
@@ -66,15 +78,21 @@ impl Pace {
         if self.gap.is_zero() || wait == Wait::Never {
             return;
         }
-        let start = Instant::now();
-        while start.elapsed() < self.gap {
-            std::hint::spin_loop();
+        spin_for(self.gap);
+    }
+
+    /// Lets a moment pass after a look that found nothing and before the next, if the last read has brought
+    /// much.
+    pub fn between_looks(&self) {
+        if self.much && self.apart {
+            spin_for(Pace::LOOK_GAP);
         }
     }
 
     /// Says that a read has brought so many bytes.
     pub fn has_read(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
+        self.much = bytes >= Pace::MUCH;
     }
 
     /// Says that a message has been handed out.
@@ -94,6 +112,13 @@ impl Pace {
         }
         self.bytes = 0;
         self.messages = 0;
+    }
+}
+
+fn spin_for(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        std::hint::spin_loop();
     }
 }
 
@@ -118,6 +143,17 @@ mod tests {
             read(&mut pace, 1, 100);
         }
         assert_eq!(pace.gap, Duration::ZERO);
+    }
+
+    #[test]
+    fn looks_are_spaced_after_a_long_read_only() {
+        let mut pace = Pace { apart: true, ..Pace::new() };
+        pace.has_read(1 << 20);
+        let start = Instant::now();
+        pace.between_looks();
+        assert!(start.elapsed() >= Pace::LOOK_GAP);
+        pace.has_read(100);
+        assert!(!pace.much);
     }
 
     #[test]

@@ -416,7 +416,10 @@ impl<R: Read + AsFd> FramedReceiver<R> {
         match error.kind() {
             io::ErrorKind::Interrupted => Ok(()),
             io::ErrorKind::WouldBlock => match attempt.next(&mut self.waiter) {
-                Ok(Step::Look) => Ok(()),
+                Ok(Step::Look) => {
+                    self.pace.between_looks();
+                    Ok(())
+                }
                 Ok(Step::Sleep(limit)) => sleep_until_readable(self.source.as_fd(), limit)
                     .map_err(|error| Error::from_io(error, "recv")),
                 Err(kind) => Err(Error::new(kind, "recv")),
