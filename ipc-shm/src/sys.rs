@@ -11,11 +11,14 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShmInfo {
     pub(crate) size: usize,
+    /// The user it belongs to.
     pub(crate) uid: u32,
+    /// The user who made it, who may have given it to another, and may use and remove it all the same.
+    pub(crate) maker: u32,
     pub(crate) mode: u32,
     /// How many mappings there are, in all processes.
     pub(crate) attached: u64,
-    /// Who made it; 0 if that process is of another pid namespace.
+    /// The process that made it; 0 if that is of another pid namespace.
     pub(crate) creator: i32,
 }
 
@@ -39,6 +42,7 @@ pub(crate) fn shm_info(id: i32) -> Result<ShmInfo, Errno> {
     Ok(ShmInfo {
         size: ds.shm_segsz,
         uid: ds.shm_perm.uid,
+        maker: ds.shm_perm.cuid,
         mode: u32::from(ds.shm_perm.mode) & 0o777,
         attached: ds.shm_nattch,
         creator: ds.shm_cpid,

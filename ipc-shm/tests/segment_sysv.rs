@@ -1,11 +1,12 @@
 //! System V segments: keys from files and keys as numbers, sizes, owners, removal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unsafe_code)]
 
 mod common;
 
 use common::{child, is_root, role, say, start};
-use ipc_shm::{ErrorKind, Segment, SegmentOptions, Wait};
+use ipc_shm::{ErrorKind, Segment, SegmentOptions, ShmReceiver, ShmSender, Wait};
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -27,6 +28,13 @@ fn child_process() {
             let mut segment = SegmentOptions::new(4096).mode(0o666).create(&argument).unwrap();
             segment.keep_name().unwrap();
             say("made");
+        }
+        "make and give away" => {
+            let mut segment = Segment::create(&argument, 1 << 13).unwrap();
+            segment.keep_name().unwrap();
+            let id = segment.id().unwrap();
+            give_to_root(id);
+            say(&id.to_string());
         }
         "open by number" => {
             let segment = SegmentOptions::default().open_id(argument.parse().unwrap()).unwrap();
@@ -67,6 +75,18 @@ impl Drop for Key {
     fn drop(&mut self) {
         let _ = Segment::remove(&self.endpoint);
     }
+}
+
+/// Makes a segment root's: shmctl(2), `IPC_SET`.
+fn give_to_root(id: i32) {
+    let mut ds = std::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: the kernel fills in a structure of that size.
+    assert_eq!(unsafe { libc::shmctl(id, libc::IPC_STAT, ds.as_mut_ptr()) }, 0);
+    // SAFETY: numbers only, for which zeros are valid.
+    let mut ds = unsafe { ds.assume_init() };
+    ds.shm_perm.uid = 0;
+    // SAFETY: the kernel reads the same structure.
+    assert_eq!(unsafe { libc::shmctl(id, libc::IPC_SET, &raw mut ds) }, 0);
 }
 
 fn kind<T: std::fmt::Debug>(result: ipc_shm::Result<T>) -> ErrorKind {
@@ -223,4 +243,36 @@ fn another_users_segment_is_refused_unless_that_user_is_meant() {
     assert_eq!(kind(take_over.create(&key.endpoint)), ErrorKind::WrongOwner);
     let meant = SegmentOptions::default().owner(65534).mode(0o666);
     assert_eq!(meant.open(&key.endpoint, Wait::Never).unwrap().len(), 4096);
+}
+
+#[test]
+fn a_segment_that_another_user_made_and_gave_to_us_is_not_trusted() {
+    if !is_root() {
+        return;
+    }
+    let key = Key::new();
+    let mut maker = child("make and give away", &key.endpoint);
+    maker.uid(60_021).gid(60_021);
+    let mut maker = start(maker);
+    let id = maker.hear().parse().unwrap();
+    maker.finish();
+    let error = Segment::open(&key.endpoint).unwrap_err();
+    assert!(error.to_string().contains("user 60021 has made it"), "{error}");
+    let open = SegmentOptions::new(10);
+    for error in [
+        kind(open.open(&key.endpoint, Wait::Never)),
+        kind(open.clone().owner(0).open(&key.endpoint, Wait::Never)),
+        kind(open.clone().owner(60_021).open(&key.endpoint, Wait::Never)),
+        kind(open.open_id(id)),
+        kind(open.open_or_create(&key.endpoint)),
+        kind(open.create(&key.endpoint)),
+        kind(open.clone().take_over(true).create(&key.endpoint)),
+        kind(ShmReceiver::bind(&key.endpoint)),
+        kind(ShmSender::connect(&key.endpoint)),
+    ] {
+        assert_eq!(error, ErrorKind::WrongOwner);
+    }
+    // It is ours to remove.
+    Segment::remove(&key.endpoint).unwrap();
+    Segment::create(&key.endpoint, 10).unwrap();
 }

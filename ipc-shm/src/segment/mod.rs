@@ -66,8 +66,9 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 /// The child has the memory too, and may use it. Only the process that made a name removes it.
 #[derive(Debug)]
 pub struct Segment {
-    map: Arc<Map>,
+    /// Dropped before the memory: as long as that is attached, a System V number means this segment.
     backing: Backing,
+    map: Arc<Map>,
     endpoint: Option<Endpoint>,
 }
 

@@ -56,7 +56,8 @@ impl SegmentOptions {
         self
     }
 
-    /// Whose segment may be opened: this process's user by default.
+    /// Whose segment may be opened: this process's user by default. A System V segment must also have been
+    /// made by that user, by this process's or by root: its maker can give it away, and still write to it.
     pub fn owner(mut self, uid: u32) -> Self {
         self.owner = Some(uid);
         self
@@ -97,7 +98,7 @@ impl SegmentOptions {
     /// |---|---|
     /// | [`AddrInUse`](ErrorKind::AddrInUse) | somebody else has made it |
     /// | [`LimitExceeded`](ErrorKind::LimitExceeded) | no room for it: the error names the limit |
-    /// | [`WrongOwner`](ErrorKind::WrongOwner) | the name exists, and is another user's |
+    /// | [`WrongOwner`](ErrorKind::WrongOwner) | the name exists, and is another user's; or a key, and another user made it |
     /// | [`WrongType`](ErrorKind::WrongType) | the name exists, and is not a shared memory object |
     /// | [`NotFound`](ErrorKind::NotFound) | `sysvshm://PATH`: there is no such file, or no `/dev/shm` |
     /// | [`GeometryMismatch`](ErrorKind::GeometryMismatch) | the size is zero |
@@ -137,7 +138,7 @@ impl SegmentOptions {
     /// | [`NotFound`](ErrorKind::NotFound) | it is not there, and `wait` is [`Wait::Never`] |
     /// | [`TimedOut`](ErrorKind::TimedOut) | it has not come in time |
     /// | [`GeometryMismatch`](ErrorKind::GeometryMismatch) | it is smaller than asked |
-    /// | [`WrongOwner`](ErrorKind::WrongOwner) | it is another user's |
+    /// | [`WrongOwner`](ErrorKind::WrongOwner) | it is another user's, or (System V) another user made it |
     /// | [`PermissionDenied`](ErrorKind::PermissionDenied) | we may not read and write it, or more people may write to it than [`mode`](SegmentOptions::mode) says |
     /// | [`WrongType`](ErrorKind::WrongType) | it is not a shared memory object |
     pub fn open(&self, endpoint: impl ToEndpoint, wait: Wait) -> Result<Segment> {

@@ -11,7 +11,7 @@ use crate::sys::{self, ShmInfo};
 use ipc_core::{Address, Attempt, Endpoint, Error, ErrorKind, Result, Step, Wait, Waiter, Waiting};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -137,12 +137,19 @@ fn attach(id: i32, key: i32, options: &SegmentOptions, endpoint: Option<&Endpoin
             _ => error,
         }
     };
-    let info = sys::shm_info(id).map_err(map_error)?;
-    // An id cannot be exchanged for another segment, as a name can: what holds now, holds for life.
-    let size = options
-        .accept(info.size as u64, info.uid, info.mode, OPERATION)
-        .map_err(|error| at(error, endpoint))?;
-    let map = Map::attach(id, size).map_err(map_error)?;
+    let look = || {
+        let info = sys::shm_info(id).map_err(map_error)?;
+        options
+            .accept(info.size as u64, info.uid, info.mode, OPERATION)
+            .and_then(|size| check_maker(&info, OPERATION).map(|()| size))
+            .map_err(|error| at(error, endpoint))
+    };
+    let map = Map::attach(id, look()?).map_err(map_error)?;
+    // From here on the number means this segment, and meant another before if that was removed and the
+    // number given away: so look again.
+    if look()? != map.len() {
+        return Err(map_error(Errno::EIDRM));
+    }
     let object = Object { id, key, owner: None };
     Ok(Segment { map: Arc::new(map), backing: Backing::SysV(object), endpoint: endpoint.cloned() })
 }
@@ -156,24 +163,37 @@ fn make(key: i32, options: &SegmentOptions, endpoint: &Endpoint) -> Result<i32> 
             Err(Errno::EEXIST) => {}
             Err(errno) => return Err(making(errno, "create", options).at(endpoint.text())),
         }
-        let stale = match sys::shmget(key, 0, 0).and_then(|id| Ok((id, sys::shm_info(id)?))) {
-            Ok((id, info)) => Some((id, info)),
+        let in_use = || Error::new(ErrorKind::AddrInUse, "create").at(endpoint.text());
+        let (id, info) = match sys::shmget(key, 0, 0).and_then(|id| Ok((id, sys::shm_info(id)?))) {
+            Ok(found) => found,
             Err(Errno::ENOENT | Errno::EINVAL | Errno::EIDRM) => continue,
-            Err(_) => None, // not ours to look at
+            Err(_) => return Err(in_use()), // not ours to look at
         };
-        match stale {
-            Some((_, info)) if info.uid != nix::unistd::geteuid().as_raw() => {
-                let detail = format!("user {} has a segment of that key", info.uid);
-                let error = Error::new(ErrorKind::WrongOwner, "create").at(endpoint.text());
-                return Err(error.with_detail(detail));
-            }
-            Some((id, info)) if options.take_over && is_stale(&info) => match sys::shm_remove(id) {
-                Ok(()) | Err(Errno::EINVAL | Errno::EIDRM) => {}
-                Err(errno) => return Err(failed(errno, "create", endpoint)),
-            },
-            _ => return Err(Error::new(ErrorKind::AddrInUse, "create").at(endpoint.text())),
+        if info.uid != geteuid().as_raw() {
+            let detail = format!("user {} has a segment of that key", info.uid);
+            let error = Error::new(ErrorKind::WrongOwner, "create").at(endpoint.text());
+            return Err(error.with_detail(detail));
+        }
+        check_maker(&info, "create").map_err(|error| error.at(endpoint.text()))?;
+        if !options.take_over || !is_stale(&info) {
+            return Err(in_use());
+        }
+        match sys::shm_remove(id) {
+            Ok(()) | Err(Errno::EINVAL | Errno::EIDRM) => {}
+            Err(errno) => return Err(failed(errno, "create", endpoint)),
         }
     }
+}
+
+/// Fails unless whoever made the segment is trusted, too: its owner, this user, or root. Others can have
+/// given it to its owner with shmctl(2), `IPC_SET`, and go on reading, writing and removing it.
+fn check_maker(info: &ShmInfo, operation: &'static str) -> Result<()> {
+    let (owner, maker) = (info.uid, info.maker);
+    if maker == owner || maker == 0 || maker == geteuid().as_raw() {
+        return Ok(());
+    }
+    let detail = format!("user {maker} has made it, given it to user {owner}, and can still use it");
+    Err(Error::new(ErrorKind::WrongOwner, operation).with_detail(detail))
 }
 
 /// Whether nobody has it attached, and its maker is dead.
