@@ -225,6 +225,41 @@ fn the_death_of_a_peer_in_another_pid_namespace_shows_by_its_locks() {
     assert_eq!(kind(receiver.recv()), ErrorKind::Disconnected);
 }
 
+/// A side that says whose it is, and nothing else yet: a process of this id, which has ended.
+fn claimed_side_a(ring: &Ring) -> Segment {
+    const CLAIM_OF_A: usize = 128;
+    let mut child = Child::start("none", "none");
+    child.kill();
+    let memory = Segment::from_fd(ring.try_clone_fd().unwrap()).unwrap();
+    let claim = memory.atomic_u64(CLAIM_OF_A).unwrap();
+    claim.store(1 << 22 | u64::from(child.id()), Relaxed);
+    memory
+}
+
+#[test]
+fn a_peer_that_is_just_coming_is_not_dead() {
+    const NAMESPACE_OF_A: usize = 128 + 8;
+    const STATE_OF_A: usize = 128 + 16;
+    let ring = Ring::one_way(4096).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    let memory = claimed_side_a(&ring);
+    assert_eq!(kind(receiver.recv_timeout(Duration::from_millis(50))), ErrorKind::TimedOut);
+    // Its id means nothing here.
+    memory.atomic_u64(NAMESPACE_OF_A).unwrap().store(1, Relaxed);
+    memory.atomic_u64(STATE_OF_A).unwrap().store(1, Relaxed);
+    assert_eq!(kind(receiver.recv_timeout(Duration::from_millis(150))), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_peer_that_was_killed_while_coming_is_noticed() {
+    let ring = Ring::one_way(4096).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    claimed_side_a(&ring);
+    let started = Instant::now();
+    assert_eq!(kind(receiver.recv_timeout(10 * SECOND)), ErrorKind::Disconnected);
+    assert!(started.elapsed() < SECOND);
+}
+
 #[test]
 fn a_system_v_key_is_gone_when_both_have_met_and_is_taken_over_from_the_dead() {
     let key = format!("sysvshm://{:#x}", 0x7000_0000 | std::process::id());

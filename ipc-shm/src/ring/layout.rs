@@ -13,7 +13,7 @@
 //!    128  side A     in a pair, who made the segment
 //!    256  side B
 //!         +0  claim      who has this side: process id | start time << 22, see below; 0: nobody yet
-//!         +8  namespace  the inode number of that process's pid namespace
+//!         +8  namespace  the inode number of that process's pid namespace; 0: not known
 //!         +16 state      0: not here yet, 1: here, 2: has left
 //!         +24 fences     1: before sleeping it makes the fence for everybody, see below
 //!   1024  ring A to B
@@ -57,10 +57,14 @@
 //!
 //! # Who is there
 //!
-//! A side is taken by exchanging its `claim` from 0 for one's own; then the other three words are written,
-//! `state` last with release order. A process is named by its id and its start time, field 22 of
+//! A side is taken by exchanging its `claim` from 0 for one's own; then the other three words are written, at
+//! once, `state` last with release order: until then, the others are not to be believed. A process is named by its id and its start time, field 22 of
 //! `/proc/self/stat`, so that another process which has got the same id later is not taken for it. Who
 //! leaves sets `closed` in its rings and `state` to 2, and wakes the other side.
+//!
+//! Across pid namespaces, where ids mean nothing, who has a named segment open is told by a lock: a shared
+//! one of `F_OFD_SETLK` (see fcntl(2)) on the byte 2^62 + 1, on a descriptor that stays open as long as the
+//! segment is used. A program that does not hold it is taken for dead there.
 //!
 //! A segment serves one conversation: when a side has left or died, the other reads what is there, and
 //! who made the segment makes a new one for the next peer.

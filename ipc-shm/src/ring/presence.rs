@@ -7,12 +7,15 @@
 //! marks it when the process ends, however it ends: a killed process that nobody has waited for (a zombie)
 //! has ended, a stopped one has not, and a forked child that still has the memory is another process.
 //!
+//! Where /proc does not show a start time, as it is not mounted, or hides the processes of other users
+//! (`hidepid`), the process that has the id at the first look is taken for the one that claimed the side.
+//!
 //! Ids mean nothing in another pid namespace, so a claim also says in which it was made. Where that is not
-//! ours, and the segment has a name, the locks of all who have it open are asked instead.
+//! ours, and the segment has a name, the locks of all who have it open are asked instead. What cannot be
+//! asked is never taken for dead.
 
 use super::kernel;
 use super::layout::{ABSENT, CLAIM, FENCES, HERE, LEFT, NAMESPACE, STATE, Side, word};
-use crate::locks::{self, Slot};
 use crate::segment::Segment;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,6 +24,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// What is known of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +45,26 @@ pub(super) struct Presence {
     me: Identity,
     /// This process makes fences for all on its way to sleep.
     fences_all: bool,
-    /// What tells when the peer ends; set once it has come.
+    sight: Sight,
+}
+
+/// How the other side is watched.
+#[derive(Debug, Default)]
+struct Sight {
+    /// When its claim was seen, and nothing else of it yet.
+    coming: OnceLock<Instant>,
+    /// What tells when it ends; set once it has come.
     watch: OnceLock<Watch>,
+}
+
+impl Sight {
+    /// How long who has claimed a side may take to say the rest, which is three stores. Later, it is taken
+    /// for one that was killed between them.
+    const COMING: Duration = Duration::from_millis(100);
+
+    fn is_coming(&self) -> bool {
+        self.coming.get_or_init(Instant::now).elapsed() < Sight::COMING
+    }
 }
 
 impl Presence {
@@ -50,14 +72,13 @@ impl Presence {
     pub(super) fn take(segment: &Arc<Segment>, side: Side) -> Option<Presence> {
         let me = claim(segment, side)?;
         let fences_all = word(segment, side.at(FENCES)).load(Relaxed) != 0;
-        let watch = OnceLock::new();
-        Some(Presence { segment: Arc::clone(segment), side, me, fences_all, watch })
+        Some(Presence { segment: Arc::clone(segment), side, me, fences_all, sight: Sight::default() })
     }
 
     /// Holds a side that [`claim`] has taken in a segment that nobody else could see then.
     pub(super) fn claimed(segment: &Arc<Segment>, side: Side, me: Identity) -> Presence {
         let fences_all = word(segment, side.at(FENCES)).load(Relaxed) != 0;
-        Presence { segment: Arc::clone(segment), side, me, fences_all, watch: OnceLock::new() }
+        Presence { segment: Arc::clone(segment), side, me, fences_all, sight: Sight::default() }
     }
 
     pub(super) fn segment(&self) -> &Arc<Segment> {
@@ -77,7 +98,7 @@ impl Presence {
 
     /// Whether the peer is there: a few system calls.
     pub(super) fn peer(&self) -> Peer {
-        peer(&self.segment, self.side.other(), &self.watch)
+        peer(&self.segment, self.side.other(), &self.sight)
     }
 
     /// The peer's process id, once it has come; in its own pid namespace.
@@ -103,33 +124,34 @@ impl Drop for Presence {
 /// Takes a side in the name of this process; `None` if it has been taken before.
 pub(super) fn claim(segment: &Segment, side: Side) -> Option<Identity> {
     let me = Identity::mine();
+    // Found out before, so that there are three stores only between the claim and the state.
+    let (namespace, fences) = (namespace(), u64::from(kernel::join_fences()));
     word(segment, side.at(CLAIM)).compare_exchange(0, me.0, AcqRel, Relaxed).ok()?;
-    word(segment, side.at(NAMESPACE)).store(namespace(), Relaxed);
-    word(segment, side.at(FENCES)).store(u64::from(kernel::join_fences()), Relaxed);
+    word(segment, side.at(NAMESPACE)).store(namespace, Relaxed);
+    word(segment, side.at(FENCES)).store(fences, Relaxed);
     word(segment, side.at(STATE)).store(HERE, Release);
     Some(me)
 }
 
 /// Whether somebody is at a side.
 pub(super) fn look(segment: &Segment, side: Side) -> Peer {
-    peer(segment, side, &OnceLock::new())
+    peer(segment, side, &Sight::default())
 }
 
-fn peer(segment: &Segment, side: Side, watch: &OnceLock<Watch>) -> Peer {
+fn peer(segment: &Segment, side: Side, sight: &Sight) -> Peer {
     let claim = word(segment, side.at(CLAIM)).load(Acquire);
-    match word(segment, side.at(STATE)).load(Acquire) {
+    let state = word(segment, side.at(STATE)).load(Acquire);
+    match state {
         ABSENT if claim == 0 => return Peer::NotYet,
+        ABSENT if sight.is_coming() => return Peer::Here,
         LEFT => return Peer::Gone,
-        // Absent with a claim: it is just coming, or has died doing so.
         _ => {}
     }
-    let has_ended = match watch.get_or_init(|| Watch::new(segment, side, Identity(claim))) {
+    let watch = sight.watch.get_or_init(|| Watch::new(segment, side, Identity(claim), state == ABSENT));
+    let has_ended = match watch {
         Watch::Process(process) => is_readable(process),
-        Watch::Locks => match segment.fd() {
-            // If it cannot be asked, it is not said to be dead.
-            Some(fd) => matches!(locks::is_locked(fd, Slot::HOLDER), Ok(false)),
-            None => false,
-        },
+        // If it cannot be asked, it is not said to be dead.
+        Watch::Locks => segment.is_held_by_others() == Some(false),
         Watch::Ended => true,
     };
     if has_ended { Peer::Gone } else { Peer::Here }
@@ -140,27 +162,29 @@ fn peer(segment: &Segment, side: Side, watch: &OnceLock<Watch>) -> Peer {
 enum Watch {
     /// Its process.
     Process(OwnedFd),
-    /// Whether anybody else has the segment open: it is in another pid namespace.
+    /// Whether anybody else has the segment open: it is in another pid namespace, or may be.
     Locks,
     /// It has.
     Ended,
 }
 
 impl Watch {
-    fn new(segment: &Segment, side: Side, peer: Identity) -> Watch {
-        let theirs = word(segment, side.at(NAMESPACE)).load(Relaxed);
-        if (theirs != 0 && theirs != namespace()) || peer.started() == 0 {
+    /// Watches who has claimed a side, and has said no more if `silent`.
+    fn new(segment: &Segment, side: Side, peer: Identity, silent: bool) -> Watch {
+        // Zero where it is not known.
+        let (theirs, ours) = (word(segment, side.at(NAMESPACE)).load(Relaxed), namespace());
+        if theirs != 0 && ours != 0 && theirs != ours {
             return Watch::Locks;
         }
+        // If it may be in another namespace, that nobody here has its id says nothing.
+        let nobody = if silent || theirs == ours && ours != 0 { Watch::Ended } else { Watch::Locks };
         match kernel::pidfd_open(peer.pid()) {
-            Ok(process) => match pid_of(&process) {
-                Some(pid) if start_time(pid) == Some(peer.started()) => Watch::Process(process),
-                Some(_) => Watch::Ended,
-                None if is_readable(&process) => Watch::Ended,
-                // Without /proc.
-                None => Watch::Process(process),
+            Ok(process) => match pid_of(&process).and_then(start_time) {
+                Some(started) if peer.started() != 0 && started != peer.started() => nobody,
+                _ => Watch::Process(process),
             },
-            Err(Errno::ESRCH | Errno::EINVAL) => Watch::Ended,
+            // ENOENT: the id is a thread's by now.
+            Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => nobody,
             Err(_) => Watch::Locks,
         }
     }

@@ -19,6 +19,7 @@ mod sysv;
 pub use options::SegmentOptions;
 pub(crate) use posix::{DIRECTORY, is_ours, leads_to};
 
+use crate::locks::{self, Slot};
 use crate::map::Map;
 use ipc_core::{Endpoint, Error, ErrorKind, Result, ToEndpoint, Wait};
 use nix::errno::Errno;
@@ -204,6 +205,15 @@ impl Segment {
     pub fn owner_is_alive(&self) -> Option<bool> {
         match &self.backing {
             Backing::Posix(object) => object.owner_is_alive(),
+            _ => None,
+        }
+    }
+
+    /// Whether anybody else has it open who holds the lock of those who have, as this crate does: `None`
+    /// where there are no such locks, or they cannot be asked.
+    pub(crate) fn is_held_by_others(&self) -> Option<bool> {
+        match &self.backing {
+            Backing::Posix(object) => locks::is_locked(object.fd(), Slot::HOLDER).ok(),
             _ => None,
         }
     }
