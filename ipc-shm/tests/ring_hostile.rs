@@ -1,12 +1,13 @@
 //! A peer that writes nonsense: it costs the connection, soon, and nothing else.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unsafe_code)]
 
 #[path = "ring_common/mod.rs"]
 mod common;
 
 use common::name;
-use ipc_shm::{ErrorKind, Receiver, Ring, Segment, Sender, ShmReceiver, ShmSender};
+use ipc_shm::{ErrorKind, Receiver, Ring, Segment, Sender, ShmFanIn, ShmReceiver, ShmSender, Wait};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
@@ -83,6 +84,26 @@ fn a_record_that_is_none_is_corrupted_also_while_the_receiver_sleeps() {
 }
 
 #[test]
+fn what_was_corrupted_stays_so_though_the_memory_is_repaired() {
+    let ring = Ring::one_way(4096).unwrap();
+    let memory = open(&ring);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    sender.send(b"first").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"first");
+    sender.send(b"next").unwrap();
+    let head = read(&memory, DATA + 16);
+    write(&memory, DATA + 16, 1);
+    // SAFETY: nothing is lent.
+    let error = unsafe { receiver.borrow(Wait::Never) }.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupted);
+    write(&memory, DATA + 16, head);
+    assert_eq!(receiver.try_recv().map(|_| ()).unwrap_err().kind(), ErrorKind::Corrupted);
+    // SAFETY: as above.
+    let error = unsafe { receiver.borrow(Wait::Never) }.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupted);
+}
+
+#[test]
 fn a_ring_that_says_to_skip_all_of_it_ends() {
     let ring = Ring::one_way(4096).unwrap();
     let memory = open(&ring);
@@ -129,8 +150,7 @@ fn an_endless_message_ends_at_the_limit() {
 
 #[test]
 fn noise_over_a_live_ring_ends_every_call_in_time() {
-    let mut random = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
-    println!("seed {random}");
+    let mut random = Random::new();
     let timeout = Duration::from_millis(30);
     for _ in 0..150 {
         let ring = Ring::one_way(4096).unwrap();
@@ -163,18 +183,10 @@ fn noise_over_a_live_ring_ends_every_call_in_time() {
                 }
             });
             for _ in 0..200 {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let at = random as usize % (memory.len() / 8) * 8;
-                // Wild values, and some that are nearly right.
-                let value = match random >> 60 {
-                    0..8 => random,
-                    8..12 => 1 << 34 | (random >> 32 & 0x1fff),
-                    _ => random >> 50,
-                };
+                let at = random.next() as usize % (memory.len() / 8) * 8;
+                let value = random.value();
                 write(&memory, at, value);
-                if random.is_multiple_of(3) {
+                if value.is_multiple_of(3) {
                     write(&memory, HEAD, value);
                 }
                 std::thread::yield_now();
@@ -186,6 +198,51 @@ fn noise_over_a_live_ring_ends_every_call_in_time() {
     }
 }
 
+#[test]
+fn a_sender_of_many_that_writes_nonsense_disturbs_no_other() {
+    let mut random = Random::new();
+    let name = name();
+    let mut receiver = ShmFanIn::bind(format!("{name}?capacity=4K"), 3).unwrap();
+    let mut honest = ShmFanIn::connect(&name).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let scribbling = scope.spawn(|| {
+            while !done.load(Relaxed) {
+                // Its place, and its memory, are made anew each time.
+                let Ok(mut sender) = ShmFanIn::connect(&name) else { continue };
+                let memory = Segment::open(sender.endpoint().as_ref()).unwrap();
+                for _ in 0..50 {
+                    let at = random.next() as usize % (memory.len() / 8) * 8;
+                    write(&memory, at, random.value());
+                    write(&memory, DATA + at % 64, random.value());
+                    let _ = sender.try_send(b"noise");
+                }
+            }
+        });
+        let sending = scope.spawn(move || {
+            for number in 0..300 {
+                honest.send_timeout(format!("honest {number}").as_bytes(), 100 * SOON).unwrap();
+                if number % 10 == 0 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            honest
+        });
+        let mut number = 0;
+        while number < 300 {
+            let message = receiver.recv_timeout(100 * SOON).unwrap();
+            if message == format!("honest {number}").as_bytes() {
+                number += 1;
+            } else {
+                assert!(!message.starts_with(b"honest"));
+            }
+        }
+        done.store(true, Relaxed);
+        sending.join().unwrap();
+        scribbling.join().unwrap();
+    });
+}
+
 fn is_final(kind: ErrorKind) -> bool {
     match kind {
         ErrorKind::TimedOut => false,
@@ -194,6 +251,34 @@ fn is_final(kind: ErrorKind) -> bool {
         | ErrorKind::Truncated
         | ErrorKind::MessageTooLarge => true,
         other => panic!("{other:?}"),
+    }
+}
+
+/// Marsaglia's xorshift.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Random {
+        let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
+        println!("seed {seed}");
+        Random(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A wild value, or one that is nearly right.
+    fn value(&mut self) -> u64 {
+        let random = self.next();
+        match random >> 60 {
+            0..8 => random,
+            8..12 => 1 << 34 | (random >> 32 & 0x1fff),
+            _ => random >> 50,
+        }
     }
 }
 

@@ -100,7 +100,11 @@ impl ShmReceiver {
                 Err(error.with_detail("the message is in pieces, too long for its ring; use recv"))
             }
             Ok(record) => Ok(Borrowed { receiver: self, record }),
-            Err(error) => Err(error.at(self.link.endpoint())),
+            Err(error) => {
+                // `recv`, too, asks first whether anything goes at all.
+                self.is_plain = false;
+                Err(error.at(self.link.endpoint()))
+            }
         }
     }
 }

@@ -42,10 +42,16 @@ pub(super) enum Peer {
 pub(super) struct Presence {
     segment: Arc<Segment>,
     side: Side,
-    me: Identity,
-    /// This process makes fences for all on its way to sleep.
-    fences_all: bool,
+    me: Claimed,
     sight: Sight,
+}
+
+/// What this process has said of itself; kept, as the peer can change what stands in the segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimed {
+    identity: Identity,
+    /// It makes fences for all on its way to sleep.
+    fences_all: bool,
 }
 
 /// How the other side is watched.
@@ -70,15 +76,12 @@ impl Sight {
 impl Presence {
     /// Takes a side; `None` if somebody has it, or has had it.
     pub(super) fn take(segment: &Arc<Segment>, side: Side) -> Option<Presence> {
-        let me = claim(segment, side)?;
-        let fences_all = word(segment, side.at(FENCES)).load(Relaxed) != 0;
-        Some(Presence { segment: Arc::clone(segment), side, me, fences_all, sight: Sight::default() })
+        Some(Presence::claimed(segment, side, claim(segment, side)?))
     }
 
-    /// Holds a side that [`claim`] has taken in a segment that nobody else could see then.
-    pub(super) fn claimed(segment: &Arc<Segment>, side: Side, me: Identity) -> Presence {
-        let fences_all = word(segment, side.at(FENCES)).load(Relaxed) != 0;
-        Presence { segment: Arc::clone(segment), side, me, fences_all, sight: Sight::default() }
+    /// Holds a side that [`claim`] has taken.
+    pub(super) fn claimed(segment: &Arc<Segment>, side: Side, me: Claimed) -> Presence {
+        Presence { segment: Arc::clone(segment), side, me, sight: Sight::default() }
     }
 
     pub(super) fn segment(&self) -> &Arc<Segment> {
@@ -86,7 +89,7 @@ impl Presence {
     }
 
     pub(super) fn fences_all(&self) -> bool {
-        self.fences_all
+        self.me.fences_all
     }
 
     /// Whether the peer makes fences for all; see the [layout](super::layout).
@@ -109,7 +112,7 @@ impl Presence {
 
     /// Whether this is still the process that took the side, and not a child of it.
     pub(super) fn is_mine(&self) -> bool {
-        self.me.pid() == std::process::id()
+        self.me.identity.pid() == std::process::id()
     }
 }
 
@@ -122,15 +125,15 @@ impl Drop for Presence {
 }
 
 /// Takes a side in the name of this process; `None` if it has been taken before.
-pub(super) fn claim(segment: &Segment, side: Side) -> Option<Identity> {
-    let me = Identity::mine();
+pub(super) fn claim(segment: &Segment, side: Side) -> Option<Claimed> {
+    let identity = Identity::mine();
     // Found out before, so that there are three stores only between the claim and the state.
-    let (namespace, fences) = (namespace(), u64::from(kernel::join_fences()));
-    word(segment, side.at(CLAIM)).compare_exchange(0, me.0, AcqRel, Relaxed).ok()?;
+    let (namespace, fences_all) = (namespace(), kernel::join_fences());
+    word(segment, side.at(CLAIM)).compare_exchange(0, identity.0, AcqRel, Relaxed).ok()?;
     word(segment, side.at(NAMESPACE)).store(namespace, Relaxed);
-    word(segment, side.at(FENCES)).store(fences, Relaxed);
+    word(segment, side.at(FENCES)).store(u64::from(fences_all), Relaxed);
     word(segment, side.at(STATE)).store(HERE, Release);
-    Some(me)
+    Some(Claimed { identity, fences_all })
 }
 
 /// Whether somebody is at a side.

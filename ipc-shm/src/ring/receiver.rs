@@ -44,7 +44,7 @@ pub struct ShmReceiver {
     pub(super) partial: usize,
     /// Nothing is held, nothing is wrong, and `buffer` is neither longer than usual nor than a message
     /// may be.
-    is_plain: bool,
+    pub(super) is_plain: bool,
     /// How many messages have been short since the last long one.
     short_messages: u32,
 }
