@@ -104,10 +104,10 @@ impl ShmFanOut {
         self.slots.iter_mut().filter_map(Slot::taken).count()
     }
 
-    /// What this transport can do.
+    /// What this transport can do. One that [drops](Slow::Drop) slow receivers is not reliable.
     pub fn capabilities(&self) -> Capabilities {
         let capabilities = CAPABILITIES.max_message(self.max_message).ignores_disconnect();
-        if self.slow == Slow::Drop { capabilities.unbounded() } else { capabilities }
+        if self.slow == Slow::Drop { capabilities.unreliable() } else { capabilities }
     }
 
     /// The endpoint, as text.
