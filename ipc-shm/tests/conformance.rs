@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "names/mod.rs"]
+mod names;
+
 use ipc_core::conformance::{End, Fixture, Opened, Place};
 use ipc_shm::{
     CAPABILITIES, Capabilities, Error, ErrorKind, PAIR_CAPABILITIES, Result, Ring, Segment, ShmFanIn,
@@ -14,7 +17,6 @@ use ipc_shm::{
 use std::any::Any;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -31,14 +33,7 @@ impl Drop for Cleanup {
 
 /// An endpoint that no other test uses.
 fn unique(scheme: &str) -> String {
-    static NAMES: AtomicU32 = AtomicU32::new(0);
-    static KEYS: AtomicU32 = AtomicU32::new(0);
-    let id = std::process::id();
-    match scheme {
-        "shm" => format!("shm://conformance-{id}-{}", NAMES.fetch_add(1, Ordering::Relaxed)),
-        // 22 bits of process id, and the tests that need a key are fewer than 512.
-        _ => format!("sysvshm://{:#x}", id << 9 | KEYS.fetch_add(1, Ordering::Relaxed) & 511),
-    }
+    if scheme == "shm" { format!("shm://{}", names::unique()) } else { names::unique_key() }
 }
 
 struct OneWay(&'static str);

@@ -262,7 +262,7 @@ fn a_peer_that_was_killed_while_coming_is_noticed() {
 
 #[test]
 fn a_system_v_key_is_gone_when_both_have_met_and_is_taken_over_from_the_dead() {
-    let key = format!("sysvshm://{:#x}", 0x7000_0000 | std::process::id());
+    let key = common::names::unique_key();
     let mut child = Child::start("bind a sender, and wait", &key);
     until("it has bound", || Segment::open(&key).is_ok());
     assert_eq!(ShmReceiver::bind(&key).unwrap_err().kind(), ErrorKind::AddrInUse);

@@ -60,11 +60,10 @@ struct Key {
 
 impl Key {
     fn new() -> Key {
-        let file = NamedTempFile::new().unwrap();
+        let (file, endpoint) = common::names::unique_file();
         // Other users look it up too.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         file.as_file().set_permissions(mode).unwrap();
-        let endpoint = format!("sysvshm://{}?id=a", file.path().display());
         // Keys are 16 bits of an inode's number, 8 of a device's, and the id: another's may be the same.
         let _ = Segment::remove(&endpoint);
         Key { endpoint, _file: file }
@@ -116,7 +115,7 @@ fn the_file_and_id_of_ftok_lead_to_the_same_segment() {
 
 #[test]
 fn a_key_may_be_a_number() {
-    let endpoint = format!("sysvshm://0x{:x}", 0x4950_0000_u32 | std::process::id() & 0xffff);
+    let endpoint = common::names::unique_key();
     let _segment = Segment::create(&endpoint, 10).unwrap();
     assert_eq!(Segment::open(&endpoint).unwrap().len(), 10);
 }

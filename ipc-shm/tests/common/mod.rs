@@ -6,11 +6,13 @@
 
 #![allow(dead_code)] // no test file uses all of it
 
+#[path = "../names/mod.rs"]
+pub(crate) mod names;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 const ROLE: &str = "IPC_SHM_TEST_ROLE";
 const ARGUMENT: &str = "IPC_SHM_TEST_ARGUMENT";
@@ -18,9 +20,7 @@ const MARK: &str = "child says: ";
 
 /// A name that no other test uses.
 pub(crate) fn unique(what: &str) -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("ipc-shm-test-{}-{count}-{what}", std::process::id())
+    format!("{}-{what}", names::unique())
 }
 
 /// An endpoint and the file behind it, which is removed whatever the test does.

@@ -3,18 +3,18 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+#[path = "../names/mod.rs"]
+pub(crate) mod names;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// An endpoint that nobody else uses.
 pub(crate) fn name() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    format!("shm://ring-test-{}-{number}", std::process::id())
+    format!("shm://{}", names::unique())
 }
 
 /// Looks until it is so; fails after ten seconds.
