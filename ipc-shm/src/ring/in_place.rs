@@ -1,5 +1,5 @@
 //! Messages in place: written into the ring and read out of it without a copy, for peers that trust each
-//! other.
+//! other. It pays for long messages; a short one is copied faster than its cache lines travel.
 //!
 //! What safe code must never do is done here, under a contract: to hold plain bytes over memory that
 //! another process could change.
@@ -18,6 +18,8 @@ impl ShmSender {
 
     /// Room in the ring for a message of `len` bytes, to be written in place and then
     /// [committed](Loan::commit): it is not copied. Dropped without that, nothing was sent.
+    ///
+    /// It pays for long messages, from some kilobytes on: short ones go faster by `send`.
     ///
     /// The bytes are at first whatever was there before. They begin at a multiple of 8.
     ///

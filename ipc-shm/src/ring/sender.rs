@@ -119,6 +119,13 @@ impl ShmSender {
                 format!("{len} bytes were asked for; the option capacity raises it"),
             ));
         }
+        // The common case, as in `send_within`.
+        if self.until_check > 0 && !self.producer.is_closed() {
+            self.until_check -= 1;
+            if let Ok(Some(record)) = self.producer.reserve(len) {
+                return Ok(record);
+            }
+        }
         let mut attempt = Attempt::new(wait);
         self.ready(wait, &mut attempt)?;
         loop {
