@@ -1,5 +1,5 @@
 //! Messages in place: written into the ring and read out of it without a copy, for peers that trust each
-//! other. It pays for long messages; a short one is copied faster than its cache lines travel.
+//! other. It pays for long messages: what it spares is a copy on each side, next to nothing for short ones.
 //!
 //! What safe code must never do is done here, under a contract: to hold plain bytes over memory that
 //! another process could change.
