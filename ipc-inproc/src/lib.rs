@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod batch;
 mod bell;
 mod context;
 mod credit;
@@ -14,6 +13,7 @@ mod receiver;
 mod sender;
 mod socket;
 mod spares;
+mod tape;
 
 pub use context::{Context, bind, bind_receiver, connect, connect_sender};
 pub use ipc_core::{Capabilities, Error, ErrorKind, Pair, Receiver, Result, Sender, Wait, Waiting};

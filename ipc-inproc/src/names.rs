@@ -142,8 +142,8 @@ impl Names {
                 }
                 Line::Pairs(line) => Some(line),
             };
-            let (outbox, far_inbox) = Lane::with_sender(marks.send);
-            let (far_outbox, inbox) = Lane::with_sender(0);
+            let (outbox, far_inbox) = Lane::for_one(marks.send);
+            let (far_outbox, inbox) = Lane::for_one(0);
             inbox.open_up(marks.recv);
             let connector = Arc::downgrade(connector);
             let link = Link { outbox: far_outbox, inbox: far_inbox, connector };
@@ -161,7 +161,7 @@ impl Names {
         self.at(name, |name| {
             name.check_free()?;
             let inbox = match std::mem::take(&mut name.line) {
-                Line::Nobody => Lane::new().1,
+                Line::Nobody => Lane::for_many(),
                 Line::Senders(inbox) => inbox,
                 pairs @ Line::Pairs(_) => {
                     name.line = pairs;
@@ -192,7 +192,8 @@ impl Names {
                 // The one who waits in line reads nothing, and so never comes to an end.
                 Line::Senders(inbox) => inbox.lane().join(mark).ok_or(Refused::InUse),
                 Line::Nobody => {
-                    let (outbox, inbox) = Lane::with_sender(mark);
+                    let inbox = Lane::for_many();
+                    let outbox = inbox.lane().join(mark).ok_or(Refused::InUse)?;
                     name.line = Line::Senders(inbox);
                     Ok(outbox)
                 }

@@ -1,8 +1,7 @@
 //! The receiving handle: of many to one, or a pair's half.
 
-use crate::batch::Place;
 use crate::bell::sleep_for;
-use crate::lane::{Inbox, Look};
+use crate::lane::{Inbox, Look, Place};
 use crate::socket::Socket;
 use ipc_core::{
     Attempt, Boundaries, Capabilities, Error, ErrorKind, Receiver, Result, Step, Wait, Waiter,

@@ -1,51 +1,89 @@
-//! Buffers for long messages, used again and again.
+//! What is used again and again: reels, and buffers for long messages.
 //!
-//! The receiver puts a buffer back as soon as its message has been read, and a sender takes the one that was
-//! put back last: that is the one the processor still has at hand, and what lies at the bottom is what
-//! was never needed lately, and is given back from time to time.
+//! The receiver puts something back as soon as it has been read, and a sender takes what was put back last:
+//! that is what the processor still has at hand, and what lies at the bottom is what was never needed lately,
+//! and is given back from time to time.
 
-use crate::batch::LONG;
 use std::collections::TryReserveError;
+
+/// Things that can be used again, the last one first.
+#[derive(Debug)]
+pub(crate) struct Stack<T> {
+    things: Vec<T>,
+    /// The fewest there have been since the last review: as many at the bottom have not been touched.
+    untouched: usize,
+    /// How often something has been put back since the last review.
+    puts: u32,
+}
+
+// Not derived, as that would ask the same of `T`.
+impl<T> Default for Stack<T> {
+    fn default() -> Self {
+        Stack { things: Vec::new(), untouched: 0, puts: 0 }
+    }
+}
+
+impl<T> Stack<T> {
+    /// How often something is put back between two reviews. Fresh memory is dear: a sender that runs ahead
+    /// now and then would pay for it with every page, each time.
+    const MEMORY: u32 = 10_000;
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.things.len()
+    }
+
+    pub(crate) fn take(&mut self) -> Option<T> {
+        let thing = self.things.pop();
+        self.untouched = self.untouched.min(self.things.len());
+        thing
+    }
+
+    /// Puts something back. Returns true from time to time: what has not been needed for long has been given
+    /// back, and what lies here now may be looked at.
+    pub(crate) fn put(&mut self, thing: T) -> bool {
+        if self.things.try_reserve(1).is_ok() {
+            self.things.push(thing);
+        }
+        self.puts += 1;
+        let review = self.puts == Self::MEMORY;
+        if review {
+            self.things.drain(..self.untouched.min(self.things.len()));
+            self.untouched = self.things.len();
+            self.puts = 0;
+        }
+        review
+    }
+}
 
 /// The buffers that hold no message.
 #[derive(Debug, Default)]
-pub(crate) struct Spares {
-    stack: Vec<Vec<u8>>,
-    /// The fewest there have been since the last review: as many at the bottom have not been touched.
-    untouched: usize,
+pub(crate) struct Buffers {
+    stack: Stack<Vec<u8>>,
     /// The longest message since the last review.
     longest: usize,
 }
 
-impl Spares {
+impl Buffers {
     /// A buffer, to be filled by [`fill`]; without memory if there is none to spare.
     pub(crate) fn take(&mut self) -> Vec<u8> {
-        let buffer = self.stack.pop().unwrap_or_default();
-        self.untouched = self.untouched.min(self.stack.len());
-        buffer
+        self.stack.take().unwrap_or_default()
     }
 
-    /// Takes a buffer back, whose message has been read.
+    /// Takes a buffer back, whose message has been read. From time to time takes from all buffers what is more
+    /// than twice the longest message of late.
     pub(crate) fn put(&mut self, buffer: Vec<u8>) {
         self.longest = self.longest.max(buffer.len());
-        if self.stack.try_reserve(1).is_ok() {
-            self.stack.push(buffer);
-        }
-    }
-
-    /// Gives back the buffers that have not been needed since the last review, and of the others what is
-    /// more than twice the longest message since.
-    pub(crate) fn review(&mut self) {
-        self.stack.drain(..self.untouched.min(self.stack.len()));
-        let allowed = self.longest.saturating_mul(2).max(LONG);
-        for buffer in &mut self.stack {
-            if buffer.capacity() > allowed {
-                buffer.clear();
-                buffer.shrink_to(allowed);
+        if self.stack.put(buffer) {
+            let allowed = self.longest.saturating_mul(2);
+            for buffer in &mut self.stack.things {
+                if buffer.capacity() > allowed {
+                    buffer.clear();
+                    buffer.shrink_to(allowed);
+                }
             }
+            self.longest = 0;
         }
-        self.untouched = self.stack.len();
-        self.longest = 0;
     }
 }
 
@@ -65,46 +103,57 @@ pub(crate) fn fill(mut buffer: Vec<u8>, message: &[u8]) -> Result<Vec<u8>, TryRe
 mod tests {
     use super::*;
 
-    fn pass(spares: &mut Spares, length: usize) {
-        let buffer = fill(spares.take(), &vec![1; length]).unwrap();
-        spares.put(buffer);
+    const LENGTH: usize = 4096;
+
+    fn pass(buffers: &mut Buffers, length: usize) {
+        let buffer = fill(buffers.take(), &vec![1; length]).unwrap();
+        buffers.put(buffer);
+    }
+
+    /// Passes messages until all that is not needed for them must have been given back.
+    fn pass_many(buffers: &mut Buffers, length: usize) {
+        (0..2 * Stack::<Vec<u8>>::MEMORY).for_each(|_| pass(buffers, length));
     }
 
     #[test]
     fn a_buffer_is_used_again() {
-        let mut spares = Spares::default();
-        pass(&mut spares, 1 << 20);
-        let memory = spares.stack[0].as_ptr();
-        for length in [LONG, 1 << 20, 1 << 19] {
-            pass(&mut spares, length);
-            assert_eq!(spares.stack[0].as_ptr(), memory);
+        let mut buffers = Buffers::default();
+        pass(&mut buffers, 1 << 20);
+        let memory = buffers.stack.things[0].as_ptr();
+        for length in [LENGTH, 1 << 20, 1 << 19] {
+            pass(&mut buffers, length);
+            assert_eq!(buffers.stack.things[0].as_ptr(), memory);
         }
-        assert_eq!(spares.stack.len(), 1);
+        assert_eq!(buffers.stack.things.len(), 1);
     }
 
     #[test]
     fn buffers_that_are_not_needed_any_more_are_given_back() {
-        let mut spares = Spares::default();
-        let crowd: Vec<_> = (0..10).map(|_| fill(spares.take(), &[1; LONG]).unwrap()).collect();
-        crowd.into_iter().for_each(|buffer| spares.put(buffer));
-        spares.review();
-        assert_eq!(spares.stack.len(), 10);
-        pass(&mut spares, LONG);
-        spares.review();
-        assert_eq!(spares.stack.len(), 1);
-        spares.review();
-        assert_eq!(spares.stack.len(), 0);
+        let mut buffers = Buffers::default();
+        let crowd: Vec<_> = (0..10).map(|_| fill(buffers.take(), &[1; LENGTH]).unwrap()).collect();
+        crowd.into_iter().for_each(|buffer| buffers.put(buffer));
+        assert_eq!(buffers.stack.things.len(), 10);
+        pass_many(&mut buffers, LENGTH);
+        assert_eq!(buffers.stack.things.len(), 1);
+    }
+
+    #[test]
+    fn memory_that_is_needed_again_and_again_is_kept() {
+        let mut buffers = Buffers::default();
+        pass(&mut buffers, 1 << 20);
+        let memory = buffers.stack.things[0].as_ptr();
+        for round in 0..4 * Stack::<Vec<u8>>::MEMORY {
+            let rare = round % (Stack::<Vec<u8>>::MEMORY / 2) == 0;
+            pass(&mut buffers, if rare { 1 << 20 } else { LENGTH });
+            assert_eq!(buffers.stack.things[0].as_ptr(), memory);
+        }
     }
 
     #[test]
     fn a_giant_buffer_that_serves_lesser_messages_shrinks() {
-        let mut spares = Spares::default();
-        pass(&mut spares, 16 << 20);
-        for _ in 0..2 {
-            spares.review();
-            pass(&mut spares, LONG);
-        }
-        spares.review();
-        assert!(spares.stack.iter().all(|buffer| buffer.capacity() <= 2 * LONG));
+        let mut buffers = Buffers::default();
+        pass(&mut buffers, 16 << 20);
+        pass_many(&mut buffers, LENGTH);
+        assert!(buffers.stack.things.iter().all(|buffer| buffer.capacity() <= 2 * LENGTH));
     }
 }
