@@ -14,6 +14,8 @@ mod sender;
 mod socket;
 mod spares;
 mod tape;
+#[cfg(test)]
+mod tape_tests;
 
 pub use context::{Context, bind, bind_receiver, connect, connect_sender};
 pub use ipc_core::{Capabilities, Error, ErrorKind, Pair, Receiver, Result, Sender, Wait, Waiting};
@@ -22,9 +24,14 @@ pub use pair::InprocPair;
 pub use receiver::InprocReceiver;
 pub use sender::InprocSender;
 
-/// The atomics of `credit`, which its test replaces by loom's.
+/// The atomics of `credit` and `tape`, which their tests replace by loom's.
 mod atomic {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+}
+
+/// The same for what is locked in `tape`.
+mod sync {
+    pub(crate) use std::sync::{Arc, Mutex};
 }
 
 /// Locks, whatever has happened to other threads.

@@ -65,9 +65,9 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// A buffer, to be filled by [`fill`]; without memory if there is none to spare.
-    pub(crate) fn take(&mut self) -> Vec<u8> {
-        self.stack.take().unwrap_or_default()
+    /// A buffer, to be filled by [`fill`].
+    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
+        self.stack.take()
     }
 
     /// Takes a buffer back, whose message has been read. From time to time takes from all buffers what is more
@@ -106,7 +106,7 @@ mod tests {
     const LENGTH: usize = 4096;
 
     fn pass(buffers: &mut Buffers, length: usize) {
-        let buffer = fill(buffers.take(), &vec![1; length]).unwrap();
+        let buffer = fill(buffers.take().unwrap_or_default(), &vec![1; length]).unwrap();
         buffers.put(buffer);
     }
 
@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn buffers_that_are_not_needed_any_more_are_given_back() {
         let mut buffers = Buffers::default();
-        let crowd: Vec<_> = (0..10).map(|_| fill(buffers.take(), &[1; LENGTH]).unwrap()).collect();
+        let crowd: Vec<_> =
+            (0..10).map(|_| fill(buffers.take().unwrap_or_default(), &[1; LENGTH]).unwrap()).collect();
         crowd.into_iter().for_each(|buffer| buffers.put(buffer));
         assert_eq!(buffers.stack.things.len(), 10);
         pass_many(&mut buffers, LENGTH);

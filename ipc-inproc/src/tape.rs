@@ -30,14 +30,17 @@ use crate::atomic::AtomicU64;
 use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::lock;
 use crate::spares::{Buffers, Stack};
+use crate::sync::{Arc, Mutex};
 use std::collections::{TryReserveError, VecDeque};
-use std::sync::{Arc, Mutex};
 
 /// From this length on, in bytes, a message travels in a buffer of its own.
-pub(crate) const LONG: usize = 4 * 1024;
+pub(crate) const LONG: usize = 2 * 1024;
 
 /// The words of a reel: 16 KiB, room for 200 messages of 64 bytes, or for a few of nearly the longest.
 const REEL: usize = 2 * 1024;
+
+/// Buffers are taken and given back together, up to so many bytes of them.
+const HANDFUL: usize = 64 * 1024;
 
 /// The bits of a head: the length of the message in bytes, and above it the number of its sender.
 const LENGTH: u64 = 0xffff;
@@ -58,7 +61,7 @@ impl Reel {
     fn new(words: usize) -> Result<Self, TryReserveError> {
         let mut reel = Vec::new();
         reel.try_reserve_exact(words)?;
-        reel.resize_with(words, AtomicU64::default);
+        reel.resize_with(words, || AtomicU64::new(0));
         Ok(Reel(reel))
     }
 
@@ -101,9 +104,20 @@ struct Stock {
 }
 
 impl Depot {
-    /// A buffer for a long message; without memory if there is none to be used again.
-    pub(crate) fn buffer(&self) -> Vec<u8> {
-        lock(&self.stock).buffers.take()
+    /// A buffer for a long message; without memory if there is none to be used again. Leaves a handful in
+    /// the caller's `stash`, which is looked into first.
+    pub(crate) fn buffer(&self, stash: &mut Vec<Vec<u8>>) -> Vec<u8> {
+        if stash.is_empty() {
+            let mut stock = lock(&self.stock);
+            let mut bytes = 0;
+            while bytes < HANDFUL
+                && let Some(buffer) = stock.buffers.take()
+            {
+                bytes += buffer.capacity().max(LONG);
+                stash.push(buffer);
+            }
+        }
+        stash.pop().unwrap_or_default()
     }
 
     /// A reel to be written, with nothing on it.
@@ -124,11 +138,18 @@ pub(crate) fn tape() -> (Writer, Reader) {
 }
 
 /// The same, made of reels of so many words.
-fn tape_of(words: usize) -> (Writer, Reader) {
+pub(crate) fn tape_of(words: usize) -> (Writer, Reader) {
     // The first reel has room for the zero only. The first message brings a real one.
     let reel = Arc::new(Reel(vec![AtomicU64::new(0)]));
     let depot = Arc::new(Depot { words, stock: Mutex::default() });
-    let reader = Reader { reel: Arc::clone(&reel), at: 0, depot: Arc::clone(&depot) };
+    let reader = Reader {
+        reel: Arc::clone(&reel),
+        at: 0,
+        depot: Arc::clone(&depot),
+        fetched: VecDeque::new(),
+        read: Vec::new(),
+        read_bytes: 0,
+    };
     (Writer { reel, at: 0, depot }, reader)
 }
 
@@ -211,6 +232,11 @@ pub(crate) struct Reader {
     reel: Arc<Reel>,
     at: usize,
     depot: Arc<Depot>,
+    /// Long messages that have been fetched from the depot.
+    fetched: VecDeque<Vec<u8>>,
+    /// Buffers to be given back, and how many bytes they have.
+    read: Vec<Vec<u8>>,
+    read_bytes: usize,
 }
 
 /// What stands next on the tape.
@@ -258,13 +284,33 @@ impl Reader {
     }
 
     /// The long message whose record was read last.
-    pub(crate) fn fetch(&self) -> Vec<u8> {
-        lock(&self.depot.stock).long.pop_front().unwrap_or_default()
+    pub(crate) fn fetch(&mut self) -> Vec<u8> {
+        if self.fetched.is_empty() {
+            let mut stock = lock(&self.depot.stock);
+            std::mem::swap(&mut self.fetched, &mut stock.long);
+            self.read.drain(..).for_each(|buffer| stock.buffers.put(buffer));
+            self.read_bytes = 0;
+        }
+        self.fetched.pop_front().unwrap_or_default()
     }
 
-    /// Gives back a buffer whose message has been read.
-    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
-        lock(&self.depot.stock).buffers.put(buffer);
+    /// Takes a buffer whose message has been read. It is given back with the next that is fetched, when there
+    /// is a handful, or by [`give_back`](Reader::give_back).
+    pub(crate) fn finish(&mut self, buffer: Vec<u8>) {
+        self.read_bytes += buffer.capacity();
+        self.read.push(buffer);
+        if self.read_bytes >= HANDFUL {
+            self.give_back();
+        }
+    }
+
+    /// Gives back all buffers whose messages have been read.
+    pub(crate) fn give_back(&mut self) {
+        if !self.read.is_empty() {
+            let mut stock = lock(&self.depot.stock);
+            self.read.drain(..).for_each(|buffer| stock.buffers.put(buffer));
+            self.read_bytes = 0;
+        }
     }
 
     #[cold]
@@ -277,6 +323,13 @@ impl Reader {
         }
         self.at = 0;
         Some(())
+    }
+}
+
+#[cfg(test)]
+impl Reader {
+    pub(crate) fn blank_reels(&self) -> usize {
+        lock(&self.depot.stock).blank.len()
     }
 }
 
@@ -312,72 +365,5 @@ fn copy_out(words: &[AtomicU64], bytes: &mut [u8]) {
     if let (Some(word), [_, ..]) = (words.get(count), &*rest) {
         let last = word.load(Relaxed).to_ne_bytes();
         rest.iter_mut().zip(last).for_each(|(to, from)| *to = from);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The next message, and whose it is.
-    fn read(reader: &mut Reader) -> Option<(u64, Vec<u8>)> {
-        let mut page = Vec::new();
-        let record = reader.next(&mut page)?;
-        let message = match record.length {
-            Some(length) => page[..length].to_vec(),
-            None => reader.fetch(),
-        };
-        Some((record.sender, message))
-    }
-
-    #[test]
-    fn what_goes_in_comes_out_of_whatever_length_from_reel_to_reel() {
-        for ahead in [1, 3, 500] {
-            let (mut writer, mut reader) = tape();
-            for start in 0..10 {
-                let messages = |at: usize| (at as u64, vec![at as u8; (start * 7 + at * 31) % LONG]);
-                for at in 0..ahead {
-                    let (sender, message) = messages(at);
-                    writer.push(&message, sender).unwrap();
-                }
-                for at in 0..ahead {
-                    assert_eq!(read(&mut reader), Some(messages(at)));
-                }
-                assert_eq!(read(&mut reader), None);
-            }
-        }
-    }
-
-    #[test]
-    fn long_messages_keep_their_place_among_short_ones() {
-        let (mut writer, mut reader) = tape();
-        for sender in [0, SENDERS - 1] {
-            for length in [LONG - 1, LONG, 0, LONG + 1] {
-                if length < LONG {
-                    writer.push(&vec![1; length], sender).unwrap();
-                } else {
-                    writer.push_long(vec![1; length], sender).unwrap();
-                }
-            }
-        }
-        for sender in [0, SENDERS - 1] {
-            for length in [LONG - 1, LONG, 0, LONG + 1] {
-                assert_eq!(read(&mut reader), Some((sender, vec![1; length])));
-            }
-        }
-    }
-
-    #[test]
-    fn the_reels_of_a_rare_crowd_are_given_back_after_a_while() {
-        let (mut writer, mut reader) = tape_of(8);
-        (0..1_000).for_each(|_| writer.push(&[1; 40], 0).unwrap());
-        while read(&mut reader).is_some() {}
-        let reels = |reader: &Reader| lock(&reader.depot.stock).blank.len();
-        assert!(reels(&reader) > 900);
-        for _ in 0..30_000 {
-            writer.push(&[1; 40], 0).unwrap();
-            read(&mut reader).unwrap();
-        }
-        assert!(reels(&reader) <= 2, "{}", reels(&reader));
     }
 }

@@ -77,7 +77,7 @@ impl Inbox {
     #[inline]
     pub(crate) fn look(&mut self) -> Look {
         if !self.lent.is_empty() {
-            self.reader.give_back(std::mem::take(&mut self.lent));
+            self.reader.finish(std::mem::take(&mut self.lent));
         }
         let Some(record) = self.reader.next(&mut self.page) else { return self.look_for_end() };
         if self.accounts.get(self.current).is_none_or(|account| account.number != record.sender) {
@@ -113,6 +113,7 @@ impl Inbox {
 
     /// There is no message: looks whether there ever will be one.
     fn look_for_end(&mut self) -> Look {
+        self.reader.give_back();
         if self.ended {
             return Look::Ended;
         }

@@ -35,6 +35,8 @@ pub(crate) struct Outbox {
     number: u64,
     pen: Pen,
     depot: Arc<Depot>,
+    /// Buffers for long messages.
+    stash: Vec<Vec<u8>>,
     sent: u64,
     /// What was handed out at the last look, and the limit then: no look is needed before `sent` is
     /// that far ahead.
@@ -56,7 +58,18 @@ impl Outbox {
         let number = account.number;
         let depot = pen.write(|writer| Arc::clone(writer.depot()));
         let own_limit = allows(mark);
-        Outbox { lane, account, number, pen, depot, sent: 0, taken: 0, limit: 0, own_limit }
+        Outbox {
+            lane,
+            account,
+            number,
+            pen,
+            depot,
+            stash: Vec::new(),
+            sent: 0,
+            taken: 0,
+            limit: 0,
+            own_limit,
+        }
     }
 
     /// Sets the sender's mark, where the lane was made by the other side.
@@ -79,7 +92,8 @@ impl Outbox {
             None => return Err(Refused::Full),
             Some(message) if message.len() >= LONG => {
                 // Copied before a lock is taken.
-                let message = fill(self.depot.buffer(), message).map_err(|_| Refused::NoMemory)?;
+                let message =
+                    fill(self.depot.buffer(&mut self.stash), message).map_err(|_| Refused::NoMemory)?;
                 self.pen.write(|writer| writer.push_long(message, number).is_ok().into())
             }
             Some(_) => self.pen.write(|writer| {
