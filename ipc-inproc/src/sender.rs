@@ -26,8 +26,7 @@ use std::time::Duration;
 /// # Ok::<(), ipc_inproc::Error>(())
 /// ```
 ///
-/// `send` copies the message (one of 16 KiB and more before it takes the receiver's lock, a shorter one under
-/// it), and waits only at the high-water mark, or where nobody has connected to a bound pair yet. It fails with
+/// `send` copies the message, and waits only at the high-water mark, or where nobody has connected to a bound pair yet. It fails with
 /// [`Disconnected`](ErrorKind::Disconnected) once the receiver has been dropped, with
 /// [`Terminated`](ErrorKind::Terminated) once the context has been shut down, and with
 /// [`LimitExceeded`](ErrorKind::LimitExceeded) if there is no memory for the message.
@@ -125,7 +124,7 @@ impl Sender for InprocSender {
         }
     }
 
-    /// Takes the receiver's lock once for as many messages as there is room for.
+    /// Where there are several senders, takes their lock once for as many short messages as there is room for.
     fn send_batch(&mut self, messages: &[&[u8]], wait: Wait) -> Result<usize> {
         let mut sent = 0;
         while let Some(rest @ [_, ..]) = messages.get(sent..) {

@@ -6,9 +6,10 @@
 
 use std::collections::TryReserveError;
 
-/// Things that can be used again, the last one first.
+/// Things that can be used again, the last one first. After `MEMORY` of them have been put back, there is a
+/// review.
 #[derive(Debug)]
-pub(crate) struct Stack<T> {
+pub(crate) struct Stack<T, const MEMORY: u32> {
     things: Vec<T>,
     /// The fewest there have been since the last review: as many at the bottom have not been touched.
     untouched: usize,
@@ -17,17 +18,13 @@ pub(crate) struct Stack<T> {
 }
 
 // Not derived, as that would ask the same of `T`.
-impl<T> Default for Stack<T> {
+impl<T, const MEMORY: u32> Default for Stack<T, MEMORY> {
     fn default() -> Self {
         Stack { things: Vec::new(), untouched: 0, puts: 0 }
     }
 }
 
-impl<T> Stack<T> {
-    /// How often something is put back between two reviews. Fresh memory is dear: a sender that runs ahead
-    /// now and then would pay for it with every page, each time.
-    const MEMORY: u32 = 10_000;
-
+impl<T, const MEMORY: u32> Stack<T, MEMORY> {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.things.len()
@@ -39,14 +36,14 @@ impl<T> Stack<T> {
         thing
     }
 
-    /// Puts something back. Returns true from time to time: what has not been needed for long has been given
-    /// back, and what lies here now may be looked at.
+    /// Puts something back. Returns true if that brought a review: what has not been needed since the last one
+    /// has been given back.
     pub(crate) fn put(&mut self, thing: T) -> bool {
         if self.things.try_reserve(1).is_ok() {
             self.things.push(thing);
         }
         self.puts += 1;
-        let review = self.puts == Self::MEMORY;
+        let review = self.puts == MEMORY;
         if review {
             self.things.drain(..self.untouched.min(self.things.len()));
             self.untouched = self.things.len();
@@ -56,10 +53,14 @@ impl<T> Stack<T> {
     }
 }
 
+/// How many messages a giant is remembered for. Many, as fresh memory is dear: a sender of long messages that runs
+/// ahead now and then would pay for it with every page, each time.
+const MEMORY: u32 = 10_000;
+
 /// The buffers that hold no message.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    stack: Stack<Vec<u8>>,
+    stack: Stack<Vec<u8>, MEMORY>,
     /// The longest message since the last review.
     longest: usize,
 }
@@ -112,7 +113,7 @@ mod tests {
 
     /// Passes messages until all that is not needed for them must have been given back.
     fn pass_many(buffers: &mut Buffers, length: usize) {
-        (0..2 * Stack::<Vec<u8>>::MEMORY).for_each(|_| pass(buffers, length));
+        (0..2 * MEMORY).for_each(|_| pass(buffers, length));
     }
 
     #[test]
@@ -143,8 +144,8 @@ mod tests {
         let mut buffers = Buffers::default();
         pass(&mut buffers, 1 << 20);
         let memory = buffers.stack.things[0].as_ptr();
-        for round in 0..4 * Stack::<Vec<u8>>::MEMORY {
-            let rare = round % (Stack::<Vec<u8>>::MEMORY / 2) == 0;
+        for round in 0..4 * MEMORY {
+            let rare = round % (MEMORY / 2) == 0;
             pass(&mut buffers, if rare { 1 << 20 } else { LENGTH });
             assert_eq!(buffers.stack.things[0].as_ptr(), memory);
         }

@@ -34,7 +34,7 @@ use crate::sync::{Arc, Mutex};
 use std::collections::{TryReserveError, VecDeque};
 
 /// From this length on, in bytes, a message travels in a buffer of its own.
-pub(crate) const LONG: usize = 2 * 1024;
+pub(crate) const LONG: usize = 4 * 1024;
 
 /// The words of a reel: 16 KiB, room for 200 messages of 64 bytes, or for a few of nearly the longest.
 const REEL: usize = 2 * 1024;
@@ -96,7 +96,7 @@ struct Stock {
     /// The reels to be read, behind the one that is being read.
     ahead: VecDeque<Arc<Reel>>,
     /// Those that have been read.
-    blank: Stack<Arc<Reel>>,
+    blank: Stack<Arc<Reel>, 256>,
     /// The long messages, in order.
     long: VecDeque<Vec<u8>>,
     /// The buffers of those that have been read.
@@ -243,7 +243,7 @@ pub(crate) struct Reader {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) sender: u64,
-    /// The length of a short message, which [`Reader::copy`] gives; none is [at the depot](Reader::fetch).
+    /// The length of a short message; a long one has to be [fetched](Reader::fetch).
     pub(crate) length: Option<usize>,
 }
 
@@ -254,7 +254,10 @@ impl Reader {
         self.reel.load(self.at) != 0
     }
 
-    /// The next record, if there is one. Its message is to be taken before the next is looked for.
+    /// The next record, if there is one. A long message is to be
+    /// [fetched](Reader::fetch) before the next is looked for.
+    ///
+    /// A short message is copied to the beginning of `page`, which grows as needed.
     #[inline]
     pub(crate) fn next(&mut self, page: &mut Vec<u8>) -> Option<Record> {
         loop {
@@ -340,14 +343,18 @@ impl Drop for Reader {
     }
 }
 
-/// Copies bytes into words, in order of memory.
+/// Copies bytes into words, in order of memory; by eight words, as the processor then waits for several cache
+/// lines at a time.
 #[inline]
 fn copy_in(words: &[AtomicU64], bytes: &[u8]) {
-    let (whole, rest) = bytes.as_chunks::<8>();
-    for (word, chunk) in words.iter().zip(whole) {
-        word.store(u64::from_ne_bytes(*chunk), Relaxed);
+    let (bytes, rest) = bytes.as_chunks::<8>();
+    let (lines, bytes) = bytes.as_chunks::<8>();
+    let (word_lines, words) = words.split_at_checked(8 * lines.len()).unwrap_or((words, &[]));
+    for (words, line) in word_lines.as_chunks::<8>().0.iter().zip(lines) {
+        words.iter().zip(line).for_each(|(word, bytes)| word.store(u64::from_ne_bytes(*bytes), Relaxed));
     }
-    if let (Some(word), [_, ..]) = (words.get(whole.len()), rest) {
+    words.iter().zip(bytes).for_each(|(word, bytes)| word.store(u64::from_ne_bytes(*bytes), Relaxed));
+    if let (Some(word), [_, ..]) = (words.get(bytes.len()), rest) {
         let mut last = [0; 8];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         word.store(u64::from_ne_bytes(last), Relaxed);
@@ -357,11 +364,14 @@ fn copy_in(words: &[AtomicU64], bytes: &[u8]) {
 /// Copies words out into bytes; the counterpart of [`copy_in`].
 #[inline]
 fn copy_out(words: &[AtomicU64], bytes: &mut [u8]) {
-    let (whole, rest) = bytes.as_chunks_mut::<8>();
-    let count = whole.len();
-    for (word, chunk) in words.iter().zip(whole) {
-        *chunk = word.load(Relaxed).to_ne_bytes();
+    let (bytes, rest) = bytes.as_chunks_mut::<8>();
+    let (lines, bytes) = bytes.as_chunks_mut::<8>();
+    let (word_lines, words) = words.split_at_checked(8 * lines.len()).unwrap_or((words, &[]));
+    for (words, line) in word_lines.as_chunks::<8>().0.iter().zip(lines) {
+        words.iter().zip(line).for_each(|(word, bytes)| *bytes = word.load(Relaxed).to_ne_bytes());
     }
+    let count = bytes.len();
+    words.iter().zip(bytes).for_each(|(word, bytes)| *bytes = word.load(Relaxed).to_ne_bytes());
     if let (Some(word), [_, ..]) = (words.get(count), &*rest) {
         let last = word.load(Relaxed).to_ne_bytes();
         rest.iter_mut().zip(last).for_each(|(to, from)| *to = from);
