@@ -53,10 +53,10 @@ fn long_messages_keep_their_place_among_short_ones() {
 #[test]
 fn the_reels_of_a_rare_crowd_are_given_back_after_a_while() {
     let (mut writer, mut reader) = tape_of(8);
-    (0..1_000).for_each(|_| writer.push(&[1; 40], 0).unwrap());
+    (0..200).for_each(|_| writer.push(&[1; 40], 0).unwrap());
     while read(&mut reader).is_some() {}
 
-    assert!(reader.blank_reels() > 900);
+    assert!(reader.blank_reels() > 190);
     for _ in 0..30_000 {
         writer.push(&[1; 40], 0).unwrap();
         read(&mut reader).unwrap();
