@@ -297,6 +297,11 @@ impl Reader {
         self.fetched.pop_front().unwrap_or_default()
     }
 
+    /// Whether there are more that need not be fetched any more.
+    pub(crate) fn has_fetched(&self) -> bool {
+        !self.fetched.is_empty()
+    }
+
     /// Takes a buffer whose message has been read. It is given back with the next that is fetched, when there
     /// is a handful, or by [`give_back`](Reader::give_back).
     pub(crate) fn finish(&mut self, buffer: Vec<u8>) {

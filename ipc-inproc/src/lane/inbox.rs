@@ -2,6 +2,7 @@
 
 use super::{Account, Lane, allows};
 use crate::lock;
+use crate::patience::{Patience, pause};
 use crate::tape::Reader;
 use crossbeam_channel::Receiver;
 use std::convert::Infallible;
@@ -29,6 +30,7 @@ pub(crate) struct Inbox {
     /// The senders, by number, and whose message was the last.
     accounts: Vec<Arc<Account>>,
     current: usize,
+    patience: Patience,
     /// All senders are gone, and everything has been read.
     ended: bool,
 }
@@ -54,7 +56,16 @@ pub(crate) enum Look {
 impl Inbox {
     pub(super) fn new(lane: Arc<Lane>, reader: Reader) -> Self {
         let (page, lent, accounts) = (Vec::new(), Vec::new(), Vec::new());
-        Inbox { lane, reader, page, lent, accounts, current: 0, ended: false }
+        Inbox {
+            lane,
+            reader,
+            page,
+            lent,
+            accounts,
+            current: 0,
+            patience: Patience::default(),
+            ended: false,
+        }
     }
 
     pub(crate) fn lane(&self) -> &Arc<Lane> {
@@ -91,10 +102,22 @@ impl Inbox {
         Look::Message(match record.length {
             Some(length) => Place::Page(length),
             None => {
-                self.lent = self.reader.fetch();
+                self.fetch();
                 Place::Buffer
             }
         })
+    }
+
+    /// Fetches a long message, with others if there are some.
+    fn fetch(&mut self) {
+        let patient = !self.reader.has_fetched() && self.patience.advises_pause();
+        if patient {
+            pause();
+        }
+        self.lent = self.reader.fetch();
+        if patient && !self.reader.has_fetched() {
+            self.patience.paused_in_vain();
+        }
     }
 
     /// Makes `current` the place of a sender's account.
@@ -114,6 +137,7 @@ impl Inbox {
     /// There is no message: looks whether there ever will be one.
     fn look_for_end(&mut self) -> Look {
         self.reader.give_back();
+        self.patience.looked_in_vain();
         if self.ended {
             return Look::Ended;
         }
