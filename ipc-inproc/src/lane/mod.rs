@@ -8,7 +8,7 @@
 //! * The receiver says in `asleep` that it is about to sleep, and looks again before it does. A sender
 //!   publishes its message, and then looks at `asleep`. There is no fence between the two, as that would make
 //!   each message wait until the one before it has reached the other processor, which takes longer than all
-//!   else. So a processor may hold a message back for some ten nanoseconds, and look at `asleep` before the
+//!   else. So a processor may hold a message back for a fraction of a microsecond, and look at `asleep` before the
 //!   receiver sees the message. That is why the receiver does not look only once, but for longer than
 //!   a processor holds anything back. That is how processors are, and no promise: if it should ever not be
 //!   enough, the receiver has missed the bell, and finds the message when its nap is over.
