@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
 
+mod alarm;
 mod bell;
 mod context;
 mod credit;
+// The only place of this crate where unsafe code may stand.
+#[allow(unsafe_code)]
+mod fences;
 mod lane;
 mod names;
 mod options;
@@ -24,7 +27,7 @@ pub use pair::InprocPair;
 pub use receiver::InprocReceiver;
 pub use sender::InprocSender;
 
-/// The atomics of `credit` and `tape`, which their tests replace by loom's.
+/// The atomics of `alarm`, `credit` and `tape`, which their tests replace by loom's.
 mod atomic {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 }

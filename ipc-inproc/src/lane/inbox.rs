@@ -6,17 +6,11 @@ use crate::patience::{Patience, pause};
 use crate::tape::Reader;
 use crossbeam_channel::Receiver;
 use std::convert::Infallible;
-use std::hint::spin_loop;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How often the receiver looks between saying that it sleeps and doing so, with the processor's own pause
-/// in between. Where this was measured, that is a third of a microsecond, and a cache line goes from one processor
-/// to the other in half of that.
-const LOOKS: u32 = 32;
-
-/// How long the receiver sleeps at most, before it looks again.
+/// How long the receiver sleeps at most where it is not certain that it will be woken.
 const NAP: Duration = Duration::from_millis(20);
 
 /// The receiver's end.
@@ -170,16 +164,12 @@ impl Inbox {
 
     /// Sleeps until there may be something.
     pub(crate) fn sleep(&mut self, shutdown: &Receiver<Infallible>, limit: Option<Duration>) {
-        self.lane.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        let has_news = (0..LOOKS).any(|_| {
-            spin_loop();
-            self.reader.has_news()
-        });
-        if !has_news && !self.lane.left.load(Ordering::Acquire) {
-            self.lane.bell.sleep(shutdown, Some(limit.map_or(NAP, |limit| limit.min(NAP))));
+        let is_certain = self.lane.alarm.set();
+        if !self.reader.has_news() && !self.lane.left.load(Ordering::Acquire) {
+            let nap = limit.map_or(NAP, |limit| limit.min(NAP));
+            self.lane.bell.sleep(shutdown, if is_certain { limit } else { Some(nap) });
         }
-        self.lane.asleep.store(false, Ordering::Relaxed);
+        self.lane.alarm.clear();
     }
 }
 

@@ -5,13 +5,8 @@
 //!
 //! Who sleeps, and who wakes it:
 //!
-//! * The receiver says in `asleep` that it is about to sleep, and looks again before it does. A sender
-//!   publishes its message, and then looks at `asleep`. There is no fence between the two, as that would make
-//!   each message wait until the one before it has reached the other processor, which takes longer than all
-//!   else. So a processor may hold a message back for a fraction of a microsecond, and look at `asleep` before the
-//!   receiver sees the message. That is why the receiver does not look only once, but for longer than
-//!   a processor holds anything back. That is how processors are, and no promise: if it should ever not be
-//!   enough, the receiver has missed the bell, and finds the message when its nap is over.
+//! * The receiver sets the [alarm](crate::alarm), and looks again before it sleeps. A sender publishes its
+//!   message, and then looks at the alarm.
 //! * A sender sleeps when it is at its limit. The receiver hands messages out without a lock, so here
 //!   atomics decide: see [`credit`](crate::credit). What may also set a sender free (the receiver came with
 //!   its own mark, or went) happens under the lock, and so does the sender's last look before it sleeps,
@@ -23,8 +18,10 @@ mod outbox;
 pub(crate) use inbox::{Inbox, Look, Place};
 pub(crate) use outbox::{Outbox, Refused};
 
+use crate::alarm::Alarm;
 use crate::bell::Bell;
 use crate::credit::Credit;
+use crate::fences::Fences;
 use crate::lock;
 use crate::tape::{self, Reader, Writer};
 use outbox::Pen;
@@ -39,7 +36,7 @@ pub(crate) struct Lane {
     /// There have been senders, and there is none now. Set under the lock.
     left: AtomicBool,
     /// The receiver sleeps, or is about to.
-    asleep: AtomicBool,
+    alarm: Alarm,
     /// What the receiver's mark adds to each sender's limit: nothing as long as there is no receiver.
     receiver_allows: AtomicU64,
     /// Wakes the receiver.
@@ -103,7 +100,7 @@ impl Lane {
         let lane = Arc::new(Lane {
             closed: AtomicBool::new(false),
             left: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
+            alarm: Alarm::new(Fences::new()),
             receiver_allows: AtomicU64::new(0),
             bell: Bell::new(),
             writer,
@@ -145,14 +142,7 @@ impl Lane {
     /// Rings for the receiver, if it sleeps.
     #[inline]
     fn wake_receiver(&self) {
-        if self.asleep.load(Ordering::Relaxed) {
-            self.ring();
-        }
-    }
-
-    #[cold]
-    fn ring(&self) {
-        if self.asleep.swap(false, Ordering::AcqRel) {
+        if self.alarm.is_due() {
             self.bell.ring();
         }
     }

@@ -6,7 +6,7 @@ use crate::spares::fill;
 use crate::tape::{Depot, LONG, Writer};
 use crossbeam_channel::Receiver;
 use std::convert::Infallible;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -155,7 +155,6 @@ impl Drop for Outbox {
         state.senders -= 1;
         if state.senders == 0 {
             self.lane.left.store(true, Ordering::Release);
-            fence(Ordering::SeqCst);
             self.lane.wake_receiver();
         }
     }
