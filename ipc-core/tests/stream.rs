@@ -39,6 +39,14 @@ fn a_source_that_is_slow_holds_no_recv_beyond_its_deadline() {
 }
 
 #[test]
+fn a_sink_that_takes_nothing_is_an_error_and_no_endless_loop() {
+    let mut sender = FramedSender::new(Stuck(UnixStream::pair().unwrap().0), &endpoint());
+    let batch: [&[u8]; 2] = [b"one", b"two"];
+    assert_eq!(sender.send(&batch.concat()).unwrap_err().kind(), ErrorKind::System);
+    assert_eq!(sender.send_batch(&batch, Wait::Forever).unwrap_err().kind(), ErrorKind::System);
+}
+
+#[test]
 fn short_messages_of_a_batch_share_writes() {
     let mut sender = FramedSender::new(Counting::taking(usize::MAX), &endpoint());
     let messages = [[b'm'; 36]; 300];
@@ -176,5 +184,24 @@ impl Read for Slow {
 impl AsFd for Slow {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ready.as_fd()
+    }
+}
+
+/// Takes nothing, and does not say why.
+struct Stuck(UnixStream);
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Stuck {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
