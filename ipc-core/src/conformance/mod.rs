@@ -207,6 +207,7 @@ macro_rules! conformance_tests {
                 a_blocked_pair_wakes_when_the_other_is_dropped
                 dropping_both_halves_tells_the_other
                 a_receiving_half_outlives_the_sending_half
+                a_late_answer_is_never_taken_for_the_next_calls
             }
             many {
                 several_senders_lose_and_mix_nothing

@@ -3,7 +3,8 @@
 use crate::conformance::Setup;
 use crate::conformance::ends::Both;
 use crate::conformance::messages::{assert_same, exchange, keeps_boundaries, longest, message};
-use crate::{ErrorKind, Receiver, Sender};
+use crate::{Caller, ErrorKind, Receiver, Sender, Server, Wait};
+use std::time::Duration;
 
 /// Messages go in both directions, in turn.
 pub fn a_pair_carries_messages_both_ways(setup: &Setup) {
@@ -107,6 +108,27 @@ pub fn a_receiving_half_outlives_the_sending_half(setup: &Setup) {
     let (binder_tx, _binder_rx) = setup.split(binder);
     let messages = (0..50).map(|number| message(number, number * 100 % longest(setup))).collect();
     exchange(setup, binder_tx, &mut connector_rx, messages);
+}
+
+/// A call gets its own answer, and not that of a call before it which came too late.
+pub fn a_late_answer_is_never_taken_for_the_next_calls(setup: &Setup) {
+    const SOON: Duration = Duration::from_millis(20);
+    if !keeps_boundaries(setup) {
+        return;
+    }
+    let Some((binder, connector)) = open_if_bidirectional(setup) else { return };
+    let (mut server, mut caller) = (Server::new(binder), Caller::new(connector));
+    match caller.call(b"one", Wait::timeout(SOON)).map(<[u8]>::len).map_err(|error| error.kind()) {
+        // The framing `nul`, which does not carry all bytes.
+        Err(ErrorKind::InvalidMessage) => return,
+        outcome => assert_eq!(outcome, Err(ErrorKind::TimedOut), "nobody has answered"),
+    }
+    let answer = |request: &[u8]| [b"re: ", request].concat();
+    server.serve_one(Wait::Forever, answer).expect("a late answer is sent");
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.serve_one(Wait::Forever, answer).expect("an answer is sent"));
+        assert_same(caller.call(b"two", Wait::Forever).expect("it is answered"), b"re: two");
+    });
 }
 
 fn open_if_bidirectional(setup: &Setup) -> Option<(Both, Both)> {
