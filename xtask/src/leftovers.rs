@@ -40,6 +40,6 @@ impl Objects {
         if left.is_empty() {
             return Ok(());
         }
-        Err(format!("the tests left objects behind:\n    {}", left.join("\n    ")))
+        Err(format!("it left objects behind, {}", left.join(", ")))
     }
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod leftovers;
+mod miri;
 mod package;
 mod steps;
 mod tidy;
@@ -32,6 +33,8 @@ enum Task {
     Tidy,
     /// Packages the crates as for publishing, and builds them from the packages.
     Package,
+    /// Runs the ring over plain memory under miri, where a nightly toolchain has it.
+    Miri,
     /// Measures every transport beside raw system calls and other libraries; --help has the options.
     #[command(disable_help_flag = true)]
     Bench {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::TestAll { steps, list: false } => steps::test_all(&steps),
         Task::Tidy => tidy::check(),
         Task::Package => package::package(),
+        Task::Miri => miri::run(),
         Task::Bench { options } => bench::run(&options),
     };
     match outcome {

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// Packages all crates that are published.
+/// Packages all crates, also those that are not published.
 pub(crate) fn package() -> Result<(), String> {
     let target = env::temp_dir().join(format!("ipc-package-{}", std::process::id()));
     let before = unpacked();
     let status = Command::new(env!("CARGO"))
-        .args(["package", "--workspace", "--exclude=ipc-examples", "--exclude=xtask", "--allow-dirty"])
+        .args(["package", "--workspace", "--allow-dirty"])
         .arg("--target-dir")
         .arg(&target)
         .status();

@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
         command: "cargo doc --workspace --all-features --no-deps",
     },
+    step("miri", "cargo xtask miri"),
     step("package", "cargo xtask package"),
     // The benchmark is a workspace of its own, with its own lock file; here without other libraries.
     step("bench-format", "cargo fmt --manifest-path xtask/bench/Cargo.toml --check"),
@@ -52,17 +53,17 @@ pub(crate) fn test_all(names: &[String]) -> Result<(), String> {
         let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
         return Err(format!("there is no step {name}; the steps are {}", known.join(", ")));
     }
-    let before = Objects::now();
     let mut times = Vec::new();
     for step in STEPS {
         if names.is_empty() || names.iter().any(|name| name == step.name) {
             println!("\n==> {}: {}", step.name, step.shown());
             let start = Instant::now();
+            let before = Objects::now();
             step.run()?;
+            before.nothing_left_behind().map_err(|problem| step.failed(&problem))?;
             times.push((step.name, start.elapsed()));
         }
     }
-    before.nothing_left_behind()?;
     println!();
     for (name, time) in &times {
         println!("{:>8.1} s  {name}", time.as_secs_f64());
@@ -91,7 +92,11 @@ impl Step {
         if status.success() {
             return Ok(());
         }
-        Err(format!("the step {} failed ({status}); to repeat it:\n\n    {}\n", self.name, self.shown()))
+        Err(self.failed(&status.to_string()))
+    }
+
+    fn failed(&self, how: &str) -> String {
+        format!("the step {} failed: {how}; to repeat it:\n\n    {}\n", self.name, self.shown())
     }
 
     /// The command as a person would type it.
