@@ -22,7 +22,7 @@ pub(crate) fn text(results: &Results, machine: &Machine) -> Result<String> {
     text += &figures(results)?;
     text += "\n**Bold** is ours, below it what works by the same means; times are medians of rounds that took \
              turns. Of messages in place only the head is touched, so their bytes are handed over, not \
-             moved.\n\n### Goals\n\n";
+             moved.\n\n";
     text += &goals(results)?;
     Ok(text)
 }
@@ -81,10 +81,10 @@ fn row(results: &Results, subject: &Subject) -> Vec<String> {
     cells.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-/// The goals: of those for waiting, the worst of each group.
+/// The goals, folded up: of those for waiting, the worst of each group.
 fn goals(results: &Results) -> Result<String> {
     let groups = goals::found(results);
-    let mut text = format!("{}.\n\n", goals::sum(&groups));
+    let mut text = format!("<details>\n<summary>{}</summary>\n\n", goals::sum(&groups));
     text += "| | ours | beside | theirs | ratio | wanted | |\n|---|--:|---|--:|--:|--:|---|\n";
     for group in groups.iter().filter(|group| !group.is_empty()) {
         let mut line = |cells: [String; 7]| writeln!(text, "| {} |", cells.join(" | "));
@@ -112,6 +112,7 @@ fn goals(results: &Results) -> Result<String> {
             }
         }
     }
+    text += "\n</details>\n";
     Ok(text)
 }
 
