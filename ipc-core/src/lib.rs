@@ -26,3 +26,11 @@ pub use pace::Pace;
 pub use sigpipe::SigpipeGuard;
 pub use stream::{FramedReceiver, FramedSender};
 pub use wait::{Attempt, Step, Wait, Waiter, Waiting};
+
+/// What the users of any transport name. Every transport hands on all of it, so that one crate is enough.
+pub mod common {
+    pub use crate::{
+        Address, Boundaries, Caller, Capabilities, Endpoint, Error, ErrorKind, Framing, Host, Limit,
+        Options, Pair, Receiver, Result, Scheme, Sender, Server, Ticket, ToEndpoint, Wait, Waiting,
+    };
+}

@@ -12,8 +12,7 @@ mod open;
 mod receiver;
 mod sender;
 
-pub use ipc_core::{Boundaries, Capabilities, Endpoint, Error, ErrorKind, Framing, Receiver, Result};
-pub use ipc_core::{Sender, ToEndpoint, Wait};
+pub use ipc_core::common::*;
 pub use receiver::FifoReceiver;
 pub use sender::FifoSender;
 

@@ -21,7 +21,7 @@ mod tape;
 mod tape_tests;
 
 pub use context::{Context, bind, bind_receiver, connect, connect_sender};
-pub use ipc_core::{Capabilities, Error, ErrorKind, Pair, Receiver, Result, Sender, Wait, Waiting};
+pub use ipc_core::common::*;
 pub use options::{DEFAULT_HIGH_WATER_MARK, InprocOptions};
 pub use pair::InprocPair;
 pub use receiver::InprocReceiver;

@@ -8,15 +8,11 @@ mod sys;
 mod sysv;
 mod trust;
 
-pub use ipc_core::{
-    Capabilities, Endpoint, Error, ErrorKind, Pair, Receiver, Result, Sender, ToEndpoint, Wait, Waiting,
-};
+pub use ipc_core::common::*;
 pub use posix::{MQ_CAPABILITIES, MQ_PAIR_CAPABILITIES, MqAttributes, MqPair, MqReceiver, MqSender};
 pub use sysv::{
     SYSV_CAPABILITIES, SYSV_PAIR_CAPABILITIES, Select, SysvPair, SysvReceiver, SysvSender, SysvStatus,
 };
-
-use ipc_core::Scheme;
 
 /// Removes a queue, `mq://NAME` or `sysvmsg://…`, whoever owns it: what is left of a program that did not
 /// clean up. For a pair of POSIX queues, `NAME.reply` is the other name.

@@ -14,8 +14,5 @@ pub use capacity::{PIPE_BUF, PipeExt};
 pub use channel::{CAPABILITIES, PipeReceiver, PipeSender, pipe, pipe_with};
 pub use fork::{Forked, fork};
 pub use inherit::{hand_over, hand_over_as};
-pub use ipc_core::{
-    Boundaries, Capabilities, Endpoint, Error, ErrorKind, Framing, Options, Receiver, Result, Sender,
-    ToEndpoint, Wait, Waiting,
-};
+pub use ipc_core::common::*;
 pub use pipeline::{Pipeline, PipelineOutput, RunningPipeline};

@@ -10,6 +10,7 @@ mod segment;
 #[allow(unsafe_code)]
 mod sys;
 
+pub use ipc_core::common::*;
 pub use listing::{NamedObject, clean_up, list};
 pub use mutex::{LockError, Recovery, SharedCondvar, SharedMutex, SharedMutexGuard, ShmSafe, Woken};
 pub use ring::{
@@ -17,7 +18,3 @@ pub use ring::{
     ShmSender, Slow, Stats,
 };
 pub use segment::{Segment, SegmentOptions};
-
-pub use ipc_core::{
-    Capabilities, Endpoint, Error, ErrorKind, Pair, Receiver, Result, Scheme, Sender, ToEndpoint, Wait,
-};

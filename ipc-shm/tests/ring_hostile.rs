@@ -210,7 +210,7 @@ fn a_sender_of_many_that_writes_nonsense_disturbs_no_other() {
             while !done.load(Relaxed) {
                 // Its place, and its memory, are made anew each time.
                 let Ok(mut sender) = ShmFanIn::connect(&name) else { continue };
-                let memory = Segment::open(sender.endpoint().as_ref()).unwrap();
+                let memory = Segment::open(sender.endpoint()).unwrap();
                 for _ in 0..50 {
                     let at = random.next() as usize % (memory.len() / 8) * 8;
                     write(&memory, at, random.value());

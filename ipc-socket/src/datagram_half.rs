@@ -75,7 +75,7 @@ impl DatagramSender {
     }
 
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
         self.shared.endpoint.text()
     }
 
@@ -204,7 +204,7 @@ impl DatagramReceiver {
     }
 
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
         self.shared.endpoint.text()
     }
 

@@ -70,7 +70,12 @@ pub(crate) fn packets(
 
 impl SocketSender {
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
+        self.text()
+    }
+
+    /// The same, to be shared with errors.
+    pub(crate) fn text(&self) -> &Arc<str> {
         match &self.0 {
             Sending::Stream(sender) => sender.endpoint(),
             Sending::Packet(sender) => sender.endpoint.text(),
@@ -126,7 +131,12 @@ impl AsFd for SocketSender {
 
 impl SocketReceiver {
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
+        self.text()
+    }
+
+    /// The same, to be shared with errors.
+    pub(crate) fn text(&self) -> &Arc<str> {
         match &self.0 {
             Receiving::Stream(receiver, _) => receiver.endpoint(),
             Receiving::Packet(receiver) => receiver.endpoint.text(),

@@ -23,14 +23,10 @@ pub use credentials::Credentials;
 pub use datagram::Datagram;
 pub use datagram_half::{DatagramReceiver, DatagramSender};
 pub use half::{SocketReceiver, SocketSender};
+pub use ipc_core::common::*;
 pub use listener::Listener;
 pub use pair::SocketPair;
 pub use peer::Peer;
-
-pub use ipc_core::{
-    Boundaries, Caller, Capabilities, Endpoint, Error, ErrorKind, Framing, Pair, Receiver, Result,
-    Scheme, Sender, Server, Ticket, ToEndpoint, Wait,
-};
 
 /// What a TCP connection can do, unless the framing is `raw`.
 pub const TCP: Capabilities = UNIX.crosses_machines();

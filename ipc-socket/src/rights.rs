@@ -23,7 +23,7 @@ impl SocketSender {
     /// [`LimitExceeded`](ErrorKind::LimitExceeded) for more than 253, or where this user has too many
     /// under way, and [`Unsupported`](ErrorKind::Unsupported) over TCP.
     pub fn send_with_fds(&mut self, message: &[u8], fds: &[BorrowedFd<'_>], wait: Wait) -> Result<()> {
-        let numbers = numbers(fds).map_err(|error| error.at(self.endpoint()))?;
+        let numbers = numbers(fds).map_err(|error| error.at(self.text()))?;
         let result = match &mut self.0 {
             Sending::Packet(sender) => sender.send_with(message, &numbers, wait),
             Sending::Stream(sender) if sender.get_ref().is_tcp => {
@@ -53,7 +53,7 @@ impl SocketReceiver {
     /// option `descriptors=true`, and [`LimitExceeded`](ErrorKind::LimitExceeded) if not all of them
     /// could be opened: then none is, and the message is lost.
     pub fn recv_with_fds(&mut self, wait: Wait) -> Result<(&[u8], Vec<OwnedFd>)> {
-        let endpoint = Arc::clone(self.endpoint());
+        let endpoint = Arc::clone(self.text());
         match &mut self.0 {
             Receiving::Stream(receiver, Some(basket)) => {
                 let message = receiver.recv_within(wait)?;

@@ -157,7 +157,7 @@ pub(crate) fn udp(waiting: Waiting) -> Line {
 
 fn datagrams(endpoint: String) -> Line {
     let (there, receiver) = Datagram::bind(endpoint).unwrap().split();
-    let (sender, back) = Datagram::connect(there.endpoint().as_ref()).unwrap().split();
+    let (sender, back) = Datagram::connect(there.endpoint()).unwrap().split();
     Line::of(sender, receiver, (there, back))
 }
 

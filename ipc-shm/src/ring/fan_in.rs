@@ -12,7 +12,6 @@ use super::open::PAUSE;
 use super::{CAPABILITIES, ShmReceiver, ShmSender, kernel};
 use ipc_core::{Address, Attempt, Capabilities, Endpoint, Error, ErrorKind, Receiver, Result, Scheme};
 use ipc_core::{Step, ToEndpoint, Wait, Waiter, Waiting};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Receives from several [`ShmSender`]s, which come and go.
@@ -95,7 +94,7 @@ impl ShmFanIn {
     }
 
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
         self.endpoint.text()
     }
 

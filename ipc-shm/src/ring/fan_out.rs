@@ -7,7 +7,6 @@
 use super::fan_in::{first_free, place};
 use super::{CAPABILITIES, ShmFanIn, ShmReceiver, ShmSender};
 use ipc_core::{Capabilities, Endpoint, Error, ErrorKind, Result, Sender, ToEndpoint, Wait};
-use std::sync::Arc;
 
 /// What is done about a receiver whose ring is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +110,7 @@ impl ShmFanOut {
     }
 
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
         self.endpoint.text()
     }
 

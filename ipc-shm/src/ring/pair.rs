@@ -4,7 +4,6 @@ use super::open;
 use super::stats::Stats;
 use super::{PAIR_CAPABILITIES, ShmReceiver, ShmSender};
 use ipc_core::{Capabilities, Pair, Receiver, Result, Sender, ToEndpoint, Wait};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One end of a conversation through shared memory: what goes in here comes out at the peer, and the
@@ -80,7 +79,7 @@ impl ShmPair {
     }
 
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
         self.sender.endpoint()
     }
 }

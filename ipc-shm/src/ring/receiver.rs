@@ -115,7 +115,7 @@ impl ShmReceiver {
     }
 
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
         self.link.endpoint()
     }
 

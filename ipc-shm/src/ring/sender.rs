@@ -105,7 +105,7 @@ impl ShmSender {
     }
 
     /// The endpoint, as text.
-    pub fn endpoint(&self) -> &Arc<str> {
+    pub fn endpoint(&self) -> &str {
         self.link.endpoint()
     }
 
