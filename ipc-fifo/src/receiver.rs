@@ -10,6 +10,7 @@ use ipc_core::{Capabilities, Endpoint, Error, FramedReceiver, Framing, Receiver,
 use ipc_core::{ToEndpoint, Wait};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 /// The end of a FIFO that messages come out of. There should be one.
 ///
@@ -91,6 +92,11 @@ impl FifoReceiver {
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such name; else as [`bind`](FifoReceiver::bind).
     pub fn connect(endpoint: impl ToEndpoint) -> Result<FifoReceiver> {
         FifoReceiver::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<FifoReceiver> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// Opens a FIFO, waiting for its name (but not for a sender: receiving does) at most as long as `wait`

@@ -9,6 +9,7 @@ use fragments::Fragments;
 use ipc_core::{Capabilities, Endpoint, Error, ErrorKind, FramedSender, Framing, Result, Sender};
 use ipc_core::{ToEndpoint, Wait};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 /// The end of a FIFO that messages go into. There may be many, in many processes, for one receiver.
 ///
@@ -93,6 +94,11 @@ impl FifoSender {
     /// has it open for reading; else as [`bind`](FifoSender::bind).
     pub fn connect(endpoint: impl ToEndpoint) -> Result<FifoSender> {
         FifoSender::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<FifoSender> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// Opens a FIFO, waiting for its name and for a receiver at most as long as `wait` says.

@@ -7,6 +7,7 @@ use ipc_core::{
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 /// A pair of POSIX queues: both ends send and receive.
 ///
@@ -52,6 +53,11 @@ impl MqPair {
     /// And [`Busy`](ipc_core::ErrorKind::Busy): somebody is connected already.
     pub fn connect(endpoint: impl ToEndpoint) -> Result<Self> {
         MqPair::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<Self> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// As [`connect`](MqPair::connect), but waits until there are queues of these names; as

@@ -5,6 +5,7 @@ use super::queue::{self, Direction, Queue};
 use super::{MQ_CAPABILITIES, MqAttributes};
 use ipc_core::{Capabilities, Receiver, Result, ToEndpoint, Wait};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 /// Receives messages from a POSIX queue: those of the highest priority first, and of these the oldest.
 ///
@@ -43,6 +44,11 @@ impl MqReceiver {
     /// errors.
     pub fn connect(endpoint: impl ToEndpoint) -> Result<Self> {
         MqReceiver::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<Self> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// As [`connect`](MqReceiver::connect), but waits until there is a queue of that name; as

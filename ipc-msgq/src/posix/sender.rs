@@ -5,6 +5,7 @@ use super::queue::{self, Direction, Queue};
 use super::{MQ_CAPABILITIES, MqAttributes};
 use ipc_core::{Capabilities, Error, ErrorKind, Result, Sender, ToEndpoint, Wait};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 /// Sends messages to a POSIX queue.
 ///
@@ -67,6 +68,11 @@ impl MqSender {
     /// (no descriptor is left).
     pub fn connect(endpoint: impl ToEndpoint) -> Result<Self> {
         MqSender::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<Self> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// As [`connect`](MqSender::connect), but waits until there is a queue of that name.

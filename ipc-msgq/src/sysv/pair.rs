@@ -6,6 +6,7 @@ use super::{SYSV_PAIR_CAPABILITIES, Select, SysvReceiver, SysvSender, SysvStatus
 use ipc_core::{
     Capabilities, Endpoint, Error, ErrorKind, Pair, Receiver, Result, Sender, ToEndpoint, Wait,
 };
+use std::time::Duration;
 
 /// A pair on a System V queue: both ends send and receive.
 ///
@@ -43,6 +44,11 @@ impl SysvPair {
     /// Finds a queue that is there; as [`SysvSender::connect`], with the same errors.
     pub fn connect(endpoint: impl ToEndpoint) -> Result<Self> {
         SysvPair::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<Self> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// As [`connect`](SysvPair::connect), but waits until there is such a queue; as

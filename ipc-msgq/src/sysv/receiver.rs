@@ -5,6 +5,7 @@ use super::{SYSV_CAPABILITIES, SysvStatus, limits};
 use crate::sys::{self, Message};
 use ipc_core::{Capabilities, Error, ErrorKind, Receiver, Result, ToEndpoint, Wait};
 use libc::c_long;
+use std::time::Duration;
 
 /// Which messages to receive; see msgrcv(2).
 ///
@@ -56,6 +57,11 @@ impl SysvReceiver {
     /// errors.
     pub fn connect(endpoint: impl ToEndpoint) -> Result<Self> {
         SysvReceiver::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<Self> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// As [`connect`](SysvReceiver::connect), but waits until there is such a queue; as

@@ -7,6 +7,7 @@ use ipc_core::{Capabilities, Endpoint, Error, ErrorKind, Result, Sender, ToEndpo
 use libc::c_long;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 const DEFAULT_TYPE: i64 = 1;
 
@@ -67,6 +68,11 @@ impl SysvSender {
     /// [`InvalidOption`](ErrorKind::InvalidOption) (the option `type` is not from 1).
     pub fn connect(endpoint: impl ToEndpoint) -> Result<Self> {
         SysvSender::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<Self> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// As [`connect`](SysvSender::connect), but waits until there is such a queue.
