@@ -127,7 +127,7 @@ impl Listener {
         let name = match endpoint.address() {
             Address::Path(path) => Some(Name::bind(&socket, path, options.mode.unwrap_or(0o600))?),
             _ => {
-                socket.bind(address).map_err(failed)?;
+                socket.bind(address).map_err(|error| explain_busy_port(error, endpoint))?;
                 None
             }
         };
@@ -286,6 +286,19 @@ pub(crate) fn is_any(endpoint: &Endpoint) -> bool {
 pub(crate) fn is_family_missing(error: &Error) -> bool {
     let number = error.io_error().and_then(io::Error::raw_os_error);
     matches!(number, Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+/// Says what else than a living process may hold a TCP port.
+fn explain_busy_port(error: io::Error, endpoint: &Endpoint) -> Error {
+    let busy = error.kind() == io::ErrorKind::AddrInUse;
+    let error = Error::from_io(error, "bind");
+    match endpoint.address() {
+        Address::Host { port: 1.., .. } if busy => error.with_detail(
+            "a living process may hold the port; so may, for a minute after it has ended, the connections \
+             of a server that did not set SO_REUSEADDR",
+        ),
+        _ => error,
+    }
 }
 
 fn no_descriptor(error: io::Error) -> Error {

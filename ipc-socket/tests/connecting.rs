@@ -7,7 +7,9 @@ use common::{abstract_endpoint, unique, until};
 use ipc_socket::{ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
-use std::net::{TcpListener, TcpStream};
+use socket2::{Domain, Socket, Type};
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -156,6 +158,26 @@ fn a_server_restarts_at_once_on_its_port() {
 }
 
 #[test]
+fn a_port_that_a_server_without_so_reuseaddr_has_left_is_said_to_be_free_in_a_minute() {
+    // What std makes would have set it.
+    let server = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    server.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    server.listen(1).unwrap();
+    let address = server.local_addr().unwrap().as_socket().unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    let (accepted, _) = server.accept().unwrap();
+    // It closes first, so that its end of the connection lingers in TIME_WAIT.
+    drop(accepted);
+    drop(server);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    drop(client);
+    let error = Listener::bind(format!("tcp://{address}")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    let text = error.to_string();
+    assert!(text.contains("for a minute") && text.contains("SO_REUSEADDR"), "{text}");
+}
+
+#[test]
 fn an_inherited_listening_socket_becomes_a_listener() {
     let std = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = std.local_addr().unwrap().port();
@@ -186,7 +208,7 @@ fn an_inherited_connected_socket_becomes_a_pair() {
     let mut other = SocketPair::from_fd(other.into(), "unix://@x").unwrap();
     one.send(b"x").unwrap();
     assert_eq!(other.recv().unwrap(), b"x");
-    let lonely = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    let lonely = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     assert_eq!(SocketPair::from_fd(lonely.into(), "unix://@x").unwrap_err().kind(), ErrorKind::NoPeer);
 }
 

@@ -4,13 +4,16 @@
 mod common;
 
 use common::{abstract_endpoint, is_root, role, start, stay, until};
-use ipc_socket::{Endpoint, ErrorKind, Listener, Receiver, Sender, SocketPair};
+use ipc_socket::{Datagram, Endpoint, ErrorKind, Listener, Receiver, Sender, SocketPair};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::sync::Barrier;
+
+const SCHEMES: [&str; 3] = ["unix", "unixpacket", "unixgram"];
 
 fn endpoint(path: &Path) -> String {
     format!("unix://{}", path.display())
@@ -27,6 +30,15 @@ fn leave_dead(path: &Path) {
 fn is_dead(path: &Path) -> bool {
     let refused = UnixDatagram::unbound().unwrap().connect(path).unwrap_err();
     refused.kind() == std::io::ErrorKind::ConnectionRefused
+}
+
+/// Whatever binds to a path with `scheme`.
+fn bind_any(scheme: &str, path: &Path, options: &str) -> Box<dyn AsFd> {
+    let endpoint = format!("{scheme}://{}{options}", path.display());
+    match scheme {
+        "unixgram" => Box::new(Datagram::bind(endpoint).unwrap()),
+        _ => Box::new(Listener::bind(endpoint).unwrap()),
+    }
 }
 
 fn kind_of(result: ipc_socket::Result<Listener>) -> ErrorKind {
@@ -139,10 +151,13 @@ fn the_mode_is_exactly_what_was_asked_for_whatever_the_umask() {
                 [("", 0o600), ("?mode=0666", 0o666), ("?mode=0", 0), ("?mode=0770", 0o770)]
             {
                 let path = Path::new(&dir).join("s");
-                let _listener = Listener::bind(endpoint(&path) + option).unwrap();
-                let found = fs::metadata(&path).unwrap();
-                assert!(found.file_type().is_socket());
-                assert_eq!(found.permissions().mode() & 0o777, expected, "umask {umask:o}");
+                for scheme in SCHEMES {
+                    let _bound = bind_any(scheme, &path, option);
+                    let found = fs::metadata(&path).unwrap();
+                    assert!(found.file_type().is_socket());
+                    let mode = found.permissions().mode() & 0o777;
+                    assert_eq!(mode, expected, "{mode:o} of {scheme}, umask {umask:o}");
+                }
             }
         }
         return;
@@ -156,13 +171,53 @@ fn the_mode_is_exactly_what_was_asked_for_whatever_the_umask() {
 fn the_owner_removes_its_name_and_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let first = Listener::bind(endpoint(&path)).unwrap();
+    for first in SCHEMES {
+        for second in SCHEMES {
+            let first = bind_any(first, &path, "");
+            fs::remove_file(&path).unwrap();
+            let second = bind_any(second, &path, "");
+            let inode = fs::metadata(&path).unwrap().ino();
+            drop(first);
+            assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
+            drop(second);
+            assert!(!path.exists());
+        }
+    }
+}
+
+#[test]
+fn who_comes_after_a_name_was_replaced_meets_the_new_owner_and_who_came_before_stays_with_the_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    for scheme in ["unix", "unixpacket"] {
+        let name = format!("{scheme}://{}", path.display());
+        let old = Listener::bind(&name).unwrap();
+        let mut early = SocketPair::connect(&name).unwrap();
+        fs::remove_file(&path).unwrap();
+        let new = Listener::bind(&name).unwrap();
+        let mut late = SocketPair::connect(&name).unwrap();
+        early.send(b"early").unwrap();
+        late.send(b"late").unwrap();
+        assert_eq!(old.accept().unwrap().recv().unwrap(), b"early");
+        assert_eq!(old.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(old);
+        assert_eq!(new.accept().unwrap().recv().unwrap(), b"late");
+        SocketPair::connect(&name).unwrap();
+    }
+
+    let name = format!("unixgram://{}", path.display());
+    let mut old = Datagram::bind(&name).unwrap();
+    let mut early = Datagram::connect(&name).unwrap();
     fs::remove_file(&path).unwrap();
-    let second = Listener::bind(endpoint(&path)).unwrap();
-    drop(first);
-    assert!(path.exists());
-    drop(second);
-    assert!(!path.exists());
+    let mut new = Datagram::bind(&name).unwrap();
+    let mut late = Datagram::connect(&name).unwrap();
+    early.send(b"early").unwrap();
+    late.send(b"late").unwrap();
+    assert_eq!(old.recv().unwrap(), b"early");
+    assert_eq!(old.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    drop(old);
+    assert_eq!(new.recv().unwrap(), b"late");
+    Datagram::connect(&name).unwrap();
 }
 
 #[test]

@@ -3,12 +3,18 @@
 
 mod common;
 
-use common::{abstract_endpoint, is_root, role, start, start_with, unique};
+use common::{abstract_endpoint, is_root, linux_is_at_least, role, start, start_with, stay, unique};
 use ipc_socket::{Datagram, ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// From this version on, the kernel refuses to send descriptors to who has not asked for them.
+const PASS_RIGHTS: (u32, u32) = (6, 16);
 
 fn meet(scheme: &str, options: &str) -> (SocketPair, SocketPair) {
     let name = abstract_endpoint(scheme);
@@ -30,15 +36,98 @@ fn the_peer_of_a_unix_socket_is_known() {
             assert_eq!(peer.uid(), nix::unistd::getuid().as_raw());
             assert_eq!(peer.gid(), nix::unistd::getgid().as_raw());
             assert_eq!(peer.pid(), Some(std::process::id()));
-            match end.peer_pidfd() {
-                Ok(_) => {}
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+            // It is this process, which has not ended.
+            if let Some(pidfd) = pidfd_of_peer(end) {
+                assert!(!has_ended(&pidfd, PollTimeout::ZERO));
             }
         }
     }
     let listener = Listener::bind("tcp://127.0.0.1:0").unwrap();
     let client = SocketPair::connect(listener.endpoint()).unwrap();
     assert_eq!(client.peer_credentials().unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// `None`, with the reason printed, where the kernel knows none.
+fn pidfd_of_peer(end: &SocketPair) -> Option<OwnedFd> {
+    match end.peer_pidfd() {
+        Ok(pidfd) => Some(pidfd),
+        Err(error) => {
+            assert!(!linux_is_at_least(6, 5), "{error}");
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            eprintln!("not looked at: before Linux 6.5 there is no pidfd of a peer");
+            None
+        }
+    }
+}
+
+/// Whether the process ends within `patience`: then its pidfd can be read.
+fn has_ended(pidfd: &OwnedFd, patience: PollTimeout) -> bool {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, patience).unwrap() == 1
+}
+
+#[test]
+fn the_pidfd_of_a_peer_tells_when_it_has_been_killed() {
+    let test = "the_pidfd_of_a_peer_tells_when_it_has_been_killed";
+    if let Some(endpoint) = role() {
+        let _pair = SocketPair::connect(endpoint).unwrap();
+        return stay();
+    }
+    for scheme in ["unix", "unixpacket"] {
+        let listener = Listener::bind(abstract_endpoint(scheme)).unwrap();
+        let other = start(test, listener.endpoint().text());
+        let server = listener.accept().unwrap();
+        assert_eq!(server.peer_credentials().unwrap().pid(), Some(other.child.id()));
+        let Some(pidfd) = pidfd_of_peer(&server) else { return };
+        assert!(!has_ended(&pidfd, PollTimeout::ZERO));
+        other.kill();
+        assert!(has_ended(&pidfd, PollTimeout::from(10_000_u16)));
+    }
+}
+
+#[test]
+fn the_peer_of_a_client_is_who_listened_and_not_who_accepted() {
+    let test = "the_peer_of_a_client_is_who_listened_and_not_who_accepted";
+    match role().as_deref().map(|role| role.split_once(' ').unwrap()) {
+        None => {}
+        Some(("listen", endpoint)) => {
+            // The one that accepts gets the listening socket as its standard input.
+            let listener = Listener::bind(endpoint).unwrap();
+            let inherited = listener.as_fd().try_clone_to_owned().unwrap();
+            let acceptor = start_with(test, &format!("accept {endpoint}"), |command| {
+                command.stdin(Stdio::from(inherited)).stderr(Stdio::piped());
+            });
+            eprintln!("acceptor {}", acceptor.child.id());
+            return stay();
+        }
+        Some((_, endpoint)) => {
+            let listener = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+            let listener = Listener::from_fd(listener, endpoint).unwrap();
+            let mut pair = listener.accept_timeout(Duration::from_secs(20)).unwrap();
+            while let Ok(message) = pair.recv_vec() {
+                pair.send(&message).unwrap();
+            }
+            return;
+        }
+    }
+    for scheme in ["unix", "unixpacket"] {
+        let name = abstract_endpoint(scheme);
+        let mut other = start(test, &format!("listen {name}"));
+        let acceptor: u32 = other.hears("acceptor").parse().unwrap();
+        let mut client = SocketPair::connect(&name).unwrap();
+        client.send(b"accepted?").unwrap();
+        assert_eq!(client.recv().unwrap(), b"accepted?");
+        let peer = client.peer_credentials().unwrap().pid();
+        assert_eq!(peer, Some(other.child.id()), "it was {acceptor} that accepted");
+        let pidfd = pidfd_of_peer(&client);
+        other.kill();
+        // The process that listened has ended, and the conversation has not.
+        if let Some(pidfd) = pidfd {
+            assert!(has_ended(&pidfd, PollTimeout::from(10_000_u16)));
+        }
+        client.send(b"still there?").unwrap();
+        assert_eq!(client.recv().unwrap(), b"still there?");
+    }
 }
 
 #[test]
@@ -144,6 +233,42 @@ fn descriptors_come_with_datagrams() {
     assert_eq!(std::io::read_to_string(reader).unwrap(), "");
 }
 
+/// Whether descriptors went: they must where `options` ask for them, and must not where the kernel can refuse.
+fn went(sent: ipc_socket::Result<()>, options: &str) -> bool {
+    let (major, minor) = PASS_RIGHTS;
+    match sent {
+        Ok(()) => {
+            let refusable = linux_is_at_least(major, minor);
+            assert!(!(options.is_empty() && refusable), "nobody asked for them, and they went");
+            true
+        }
+        Err(error) => {
+            assert_eq!((error.kind(), options), (ErrorKind::PermissionDenied, ""), "{error}");
+            false
+        }
+    }
+}
+
+#[test]
+fn descriptors_nobody_asked_for_are_refused_from_the_first_moment_on_and_both_ways() {
+    if !linux_is_at_least(PASS_RIGHTS.0, PASS_RIGHTS.1) {
+        return eprintln!("passed over: before Linux 6.16 the kernel does not refuse them");
+    }
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let refused = |sent: ipc_socket::Result<()>| {
+        assert_eq!(sent.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    };
+    for scheme in ["unix", "unixpacket"] {
+        let listener = Listener::bind(abstract_endpoint(scheme)).unwrap();
+        let mut client = SocketPair::connect(listener.endpoint()).unwrap();
+        // Nobody has accepted yet.
+        refused(client.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever));
+        let mut server = listener.accept().unwrap();
+        refused(client.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever));
+        refused(server.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever));
+    }
+}
+
 #[test]
 fn descriptors_nobody_asked_for_are_never_opened() {
     if role().is_some() {
@@ -153,12 +278,9 @@ fn descriptors_nobody_asked_for_are_never_opened() {
                 let (mut client, mut server) = meet(scheme, options);
                 let (reader, writer) = std::io::pipe().unwrap();
                 let before = open_descriptors();
-                match client.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever) {
-                    Ok(()) => {}
-                    Err(error) => {
-                        assert_eq!((error.kind(), options), (ErrorKind::PermissionDenied, ""));
-                        client.send(b"x").unwrap();
-                    }
+                let sent = client.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever);
+                if !went(sent, options) {
+                    client.send(b"x").unwrap();
                 }
                 assert_eq!(server.recv().unwrap(), b"x");
                 assert_eq!(open_descriptors(), before);
@@ -169,6 +291,20 @@ fn descriptors_nobody_asked_for_are_never_opened() {
                     if options.is_empty() { ErrorKind::Unsupported } else { ErrorKind::WouldBlock };
                 assert_eq!(unasked, expected);
             }
+        }
+        for options in ["", "?descriptors=true"] {
+            let name = abstract_endpoint("unixgram");
+            let mut receiver = Datagram::bind(format!("{name}{options}")).unwrap();
+            let mut sender = Datagram::connect(&name).unwrap();
+            let (reader, writer) = std::io::pipe().unwrap();
+            let before = open_descriptors();
+            if !went(sender.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever), options) {
+                sender.send(b"x").unwrap();
+            }
+            assert_eq!(receiver.recv().unwrap(), b"x");
+            assert_eq!(open_descriptors(), before);
+            drop(writer);
+            assert_eq!(std::io::read_to_string(reader).unwrap(), "");
         }
         return;
     }
