@@ -84,6 +84,8 @@ impl InprocReceiver {
                 }
                 Look::Nothing => {}
                 Look::Ended => {
+                    // A context that is shut down lets go of all peers: that is not their end.
+                    self.socket.check()?;
                     self.socket.unbind_all();
                     return Err(ErrorKind::Disconnected);
                 }

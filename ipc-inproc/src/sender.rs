@@ -73,7 +73,11 @@ impl InprocSender {
                     return Ok(sent);
                 }
                 Err(Refused::Full) => {}
-                Err(Refused::Closed) => return Err(ErrorKind::Disconnected),
+                Err(Refused::Closed) => {
+                    // A context that is shut down lets go of all peers: that is not their end.
+                    self.socket.check()?;
+                    return Err(ErrorKind::Disconnected);
+                }
                 Err(Refused::NoMemory) => return Err(ErrorKind::LimitExceeded),
             }
             if self.outbox.is_none() && self.socket.is_nameless() {

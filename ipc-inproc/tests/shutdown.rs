@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::{start, until};
 use ipc_inproc::{Context, ErrorKind, Receiver, Result, Sender, Waiting};
 use std::fmt::Debug;
 use std::sync::{Arc, Barrier, mpsc};
@@ -18,9 +21,9 @@ fn terminated<T: Debug>(result: Result<T>) {
 
 #[test]
 fn calls_that_wait_wake_with_terminated() {
-    for waiting in [Waiting::Adaptive, Waiting::Block, Waiting::Spin] {
+    for policy in [Waiting::Adaptive, Waiting::Block, Waiting::Spin] {
         let context = Context::new();
-        let options = context.options().waiting(waiting).send_high_water_mark(1).recv_high_water_mark(1);
+        let options = context.options().waiting(policy).send_high_water_mark(1).recv_high_water_mark(1);
         let (mut no_peer_tx, mut no_peer_rx) = options.bind("inproc://no peer").unwrap().split();
         let (mut early_tx, mut early_rx) = options.connect("inproc://early").unwrap().split();
         let (mut full_tx, mut idle_rx) = options.bind(NAME).unwrap().split();
@@ -29,16 +32,21 @@ fn calls_that_wait_wake_with_terminated() {
         early_tx.send(b"x").unwrap();
         full_tx.send_batch(&[b"x", b"x"], ipc_inproc::Wait::Forever).unwrap();
         let waiting = [
-            thread::spawn(move || no_peer_tx.send(b"x")),
-            thread::spawn(move || no_peer_rx.recv().map(drop)),
-            thread::spawn(move || early_tx.send(b"x")),
-            thread::spawn(move || early_rx.recv().map(drop)),
-            thread::spawn(move || full_tx.send(b"x")),
-            thread::spawn(move || idle_rx.recv().map(drop)),
-            thread::spawn(move || receiver.recv().map(drop)),
+            start(move || no_peer_tx.send(b"x")),
+            start(move || no_peer_rx.recv().map(drop)),
+            start(move || early_tx.send(b"x")),
+            start(move || early_rx.recv().map(drop)),
+            start(move || full_tx.send(b"x")),
+            start(move || idle_rx.recv().map(drop)),
+            start(move || receiver.recv().map(drop)),
         ];
+        // Who spins never sleeps.
+        if policy != Waiting::Spin {
+            until("all sleep", || waiting.iter().all(|(task, _)| task.sleeps()));
+        }
         context.shutdown();
-        for thread in waiting {
+        until("all are woken", || waiting.iter().all(|(_, thread)| thread.is_finished()));
+        for (_, thread) in waiting {
             terminated(thread.join().unwrap());
         }
     }
