@@ -45,6 +45,21 @@ use ipc_core::{Boundaries, Capabilities, Pair, Receiver, Result, Sender, ToEndpo
 /// Nobody is lost in between: whoever connects when the last peer has gone, but the pair has not been bound
 /// again, waits in line, and so do his messages, even if he leaves. Only where a peer is there is the next told
 /// [`Busy`](crate::ErrorKind::Busy).
+///
+/// # Threads
+///
+/// A pair may move to another thread, but two cannot use it at once, which ZeroMQ forbids and does not notice;
+/// here it does not compile. [`split`](InprocPair::split) makes two halves for two threads.
+///
+/// ```compile_fail,E0499
+/// # use ipc_inproc::{Sender, bind, connect};
+/// let mut pair = bind("inproc://two threads")?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| pair.send(b"one"));
+///     scope.spawn(|| pair.send(b"two"));
+/// });
+/// # Ok::<(), ipc_inproc::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct InprocPair {
     sender: InprocSender,

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::{start, until};
 use ipc_inproc::{Context, ErrorKind, Receiver, Sender, Wait};
 
 const NAME: &str = "inproc://marks";
@@ -100,6 +103,43 @@ fn one_message_read_makes_room_for_one() {
         }
         assert_eq!(fill(&mut connector), read);
     }
+}
+
+#[test]
+fn exactly_one_recv_lets_a_send_that_sleeps_at_the_mark_return() {
+    let context = Context::new();
+    let options = context.options().send_high_water_mark(4).recv_high_water_mark(4);
+    let mut binder = options.bind(NAME).unwrap();
+    let mut connector = options.connect(NAME).unwrap();
+    assert_eq!(fill(&mut connector), 8);
+    for _ in 0..100 {
+        let (task, sending) = start(move || connector.send(b"one more").map(|()| connector));
+        until("the sender sleeps", || task.sleeps());
+        binder.recv().unwrap();
+        until("send returns", || sending.is_finished());
+        connector = sending.join().unwrap().unwrap();
+        assert_eq!(connector.try_send(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+
+    // The same where one receives from many, and each sender has marks of its own.
+    let mut receiver = options.bind_receiver("inproc://many").unwrap();
+    let mut sender = options.connect_sender("inproc://many").unwrap();
+    let mut other = options.connect_sender("inproc://many").unwrap();
+    assert_eq!((fill(&mut sender), fill(&mut other)), (8, 8));
+    let (task, sending) = start(move || sender.send(b"one more"));
+    let (others_task, others) = start(move || other.send(b"one more"));
+    until("both senders sleep", || task.sleeps() && others_task.sleeps());
+    receiver.recv().unwrap();
+    until("send returns", || sending.is_finished());
+    sending.join().unwrap().unwrap();
+    // That message was the first sender's, as are the next seven.
+    assert!(others_task.sleeps());
+    assert!(!others.is_finished());
+    for _ in 0..8 {
+        receiver.recv().unwrap();
+    }
+    until("the other returns", || others.is_finished());
+    others.join().unwrap().unwrap();
 }
 
 #[test]
