@@ -153,6 +153,24 @@ fn a_name_in_use_is_not_taken() {
 }
 
 #[test]
+fn the_name_of_a_stopped_owner_is_in_use() {
+    let place = Place::new();
+    let endpoint = place.endpoint("");
+    for owner in ["receiver that owns", "sender that owns"] {
+        let mut owner = Role::start(owner, &endpoint);
+        assert_eq!(owner.hear(), "bound");
+        owner.stop();
+        let inode = fs::metadata(place.path()).unwrap().ino();
+        assert_eq!(FifoReceiver::bind(&endpoint).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(FifoSender::bind(&endpoint).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(fs::metadata(place.path()).unwrap().ino(), inode);
+        owner.go_on();
+        owner.join();
+        assert_eq!(place.names(), [""; 0]);
+    }
+}
+
+#[test]
 fn a_failed_bind_does_not_disturb_the_owner() {
     let place = Place::new();
     let endpoint = place.endpoint("");

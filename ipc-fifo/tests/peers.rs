@@ -8,6 +8,7 @@ mod common;
 
 use common::{Place, Role, done, tell};
 use ipc_fifo::{ErrorKind, FifoReceiver, FifoSender, Receiver, Sender, Wait};
+use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -15,8 +16,10 @@ use nix::unistd::{ForkResult, fork, mkfifo};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_millis(200);
 const PATIENCE: Wait = Wait::Forever;
@@ -107,6 +110,48 @@ fn a_sender_finds_no_name_then_no_peer_then_a_receiver() {
     assert_cheap(|| assert_eq!(connect(Wait::timeout(SOON)).unwrap_err(), ErrorKind::TimedOut));
     let _receiver = FifoReceiver::connect(&endpoint).unwrap();
     assert!(connect(Wait::Never).is_ok());
+}
+
+/// Does `wait`, which is to be over after [`SOON`], under a storm of signals that ends only long after.
+fn under_a_storm_of_signals(wait: impl FnOnce()) {
+    let signalled = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signalled)).unwrap();
+    let (this, over) = (pthread_self(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let end = Instant::now() + SOON * 20;
+            while !over.load(Ordering::Relaxed) && Instant::now() < end {
+                pthread_kill(this, Signal::SIGUSR1).unwrap();
+                // Far less than the time that is waited for, and than a sender takes to look again.
+                thread::park_timeout(Duration::from_micros(100));
+            }
+        });
+        let began = Instant::now();
+        wait();
+        let waited = began.elapsed();
+        over.store(true, Ordering::Relaxed);
+        assert!(signalled.load(Ordering::Relaxed));
+        assert!((SOON..SOON * 10).contains(&waited), "{waited:?}");
+    });
+}
+
+#[test]
+fn signals_neither_end_a_wait_for_a_name_or_a_peer_nor_make_it_longer() {
+    let place = Place::new();
+    let endpoint = place.endpoint("");
+    let sender = || FifoSender::connect_within(&endpoint, Wait::timeout(SOON)).map(drop);
+    let receiver = || FifoReceiver::connect_within(&endpoint, Wait::timeout(SOON)).map(drop);
+    let times_out = |result: ipc_fifo::Result<()>| {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
+    };
+    // There is no such name.
+    under_a_storm_of_signals(|| times_out(sender()));
+    under_a_storm_of_signals(|| times_out(receiver()));
+    // There is one, and nobody reads; then nobody writes.
+    mkfifo(&place.path(), Mode::S_IRWXU).unwrap();
+    under_a_storm_of_signals(|| times_out(sender()));
+    let mut receiver = FifoReceiver::connect(&endpoint).unwrap();
+    under_a_storm_of_signals(|| times_out(receiver.recv_timeout(SOON).map(drop)));
 }
 
 #[test]

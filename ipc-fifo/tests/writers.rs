@@ -211,6 +211,36 @@ fn the_death_of_a_sender_is_noticed_while_others_live() {
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
 }
 
+#[test]
+fn a_writer_that_is_stopped_inside_a_message_is_not_lost_and_finishes_when_it_goes_on() {
+    let place = Place::new();
+    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
+    // More than the FIFO holds: it will begin, and cannot finish as long as nobody reads.
+    let mut writer = Role::start("one of 100,000 bytes", &format!("7 {}", place.endpoint("")));
+    wait_until_readable(&receiver);
+    writer.stop();
+    // All that it has written is read, and the rest is not there.
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let mut checker = Checker::new();
+    let others = [8, 9].map(|number: u8| {
+        Role::start("one of 100,000 bytes", &format!("{number} {}", place.endpoint("")))
+    });
+    for _ in &others {
+        checker.check(receiver.recv().unwrap(), Some(100_000));
+    }
+    others.into_iter().for_each(Role::join);
+    // Ends of other writers make the receiver look whether it is still there. It is.
+    let error = receiver.recv_timeout(std::time::Duration::from_millis(50)).unwrap_err();
+    assert_eq!((error.kind(), receiver.lost()), (ErrorKind::TimedOut, 0));
+    assert!(!checker.next.contains_key(&7));
+    writer.go_on();
+    checker.check(receiver.recv().unwrap(), Some(100_000));
+    assert_eq!(checker.next, HashMap::from([7, 8, 9].map(|number| (number, 1))));
+    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+    assert_eq!(receiver.lost(), 0);
+    writer.join();
+}
+
 fn wait_until_readable(receiver: &FifoReceiver) {
     use std::os::fd::AsFd;
     ipc_core::wait::sleep_until_readable(receiver.as_fd(), None).unwrap();

@@ -105,24 +105,46 @@ fn connect_waits_no_longer_than_asked() {
     assert!(began.elapsed() >= SHORT && began.elapsed() < Duration::from_secs(5));
 }
 
-#[test]
-fn signals_do_not_make_a_connect_wait_longer() {
-    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::default()).unwrap();
+/// Does `wait`, which is to be over after [`SHORT`], under a storm of signals that ends only long after.
+fn under_a_storm_of_signals(wait: impl FnOnce()) {
+    let signalled = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signalled)).unwrap();
     let thread = pthread_self();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
+            let end = Instant::now() + SHORT * 40;
+            while !over.load(Ordering::Relaxed) && Instant::now() < end {
                 pthread_kill(thread, Signal::SIGUSR1).unwrap();
+                // Far less than the time that is waited for.
+                std::thread::park_timeout(SHORT / 500);
             }
         });
         let began = Instant::now();
-        let error = SocketPair::connect_timeout(abstract_endpoint("unix"), SHORT).unwrap_err();
+        wait();
         let waited = began.elapsed();
         over.store(true, Ordering::Relaxed);
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(signalled.load(Ordering::Relaxed));
         assert!((SHORT..SHORT * 20).contains(&waited), "{waited:?}");
     });
+}
+
+#[test]
+fn signals_do_not_make_a_connect_wait_longer() {
+    under_a_storm_of_signals(|| {
+        let error = SocketPair::connect_timeout(abstract_endpoint("unix"), SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn signals_neither_end_an_accept_nor_make_it_wait_longer() {
+    for name in ["tcp://127.0.0.1:0", &abstract_endpoint("unix"), &abstract_endpoint("unixpacket")] {
+        let listener = Listener::bind(name).unwrap();
+        under_a_storm_of_signals(|| {
+            assert_eq!(listener.accept_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
+        });
+    }
 }
 
 #[test]

@@ -217,9 +217,10 @@ fn a_peer_that_sends_byte_by_byte_does_not_hold_a_call_beyond_its_deadline() {
 fn sigpipe_does_not_kill() {
     let test = "sigpipe_does_not_kill";
     let Some(how) = role() else {
+        // Over seqpackets the kernel raises none, whatever the flags.
         for scheme in ["tcp", "unix", "unixpacket"] {
             start(test, &format!("{scheme} message")).succeeds();
-            start(test, &format!("{scheme} batch")).succeeds();
+            start(test, &format!("{scheme} long message")).succeeds();
         }
         for scheme in ["unix", "unixpacket"] {
             start(test, &format!("{scheme} descriptors")).succeeds();
@@ -243,7 +244,7 @@ fn sigpipe_does_not_kill() {
     let (_reader, writer) = std::io::pipe().unwrap();
     let mut send = || match what {
         "descriptors" => server.send_with_fds(b"x", &[writer.as_fd()], Wait::Forever),
-        "batch" => server.send_batch(&[b"x", b"y"], Wait::Forever).map(drop),
+        "long message" => server.send(&[0; 100_000]),
         _ => server.send(b"x"),
     };
     while send().is_ok() {}
