@@ -10,6 +10,10 @@ use ipc_fifo::{ErrorKind, FifoReceiver, FifoSender, Receiver, Sender, Wait};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
+
+/// No writer takes so long.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Not a test: what the children of the tests do.
 #[test]
@@ -136,7 +140,7 @@ fn a_writer_killed_100_times_costs_its_own_messages_and_no_others() {
     let sent: Vec<u32> = thread::scope(|scope| {
         let ends = steady.each_mut().map(|writer| scope.spawn(|| writer.hear().parse().unwrap()));
         while !ends.iter().all(|end| end.is_finished()) {
-            match receiver.recv_timeout(std::time::Duration::from_millis(20)) {
+            match receiver.recv_timeout(Duration::from_millis(20)) {
                 Ok(message) => checker.check(message, None),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
             }
@@ -180,10 +184,7 @@ fn four_writers_of_5000_bytes_tear_nothing() {
 fn a_sender_that_dies_inside_a_message_shows_as_truncated_when_all_are_gone() {
     let place = Place::new();
     let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
-    assert_eq!(
-        receiver.recv_timeout(std::time::Duration::from_millis(1)).unwrap_err().kind(),
-        ErrorKind::TimedOut
-    );
+    assert_eq!(receiver.recv_timeout(Duration::from_millis(1)).unwrap_err().kind(), ErrorKind::TimedOut);
     // More than the FIFO holds: it will begin, and cannot finish as long as nobody reads.
     let mut writer = Role::start("one of 100,000 bytes", &format!("7 {}", place.endpoint("")));
     wait_until_readable(&receiver);
@@ -226,15 +227,15 @@ fn a_writer_that_is_stopped_inside_a_message_is_not_lost_and_finishes_when_it_go
         Role::start("one of 100,000 bytes", &format!("{number} {}", place.endpoint("")))
     });
     for _ in &others {
-        checker.check(receiver.recv().unwrap(), Some(100_000));
+        checker.check(receiver.recv_timeout(PATIENCE).unwrap(), Some(100_000));
     }
     others.into_iter().for_each(Role::join);
     // Ends of other writers make the receiver look whether it is still there. It is.
-    let error = receiver.recv_timeout(std::time::Duration::from_millis(50)).unwrap_err();
+    let error = receiver.recv_timeout(Duration::from_millis(50)).unwrap_err();
     assert_eq!((error.kind(), receiver.lost()), (ErrorKind::TimedOut, 0));
     assert!(!checker.next.contains_key(&7));
     writer.go_on();
-    checker.check(receiver.recv().unwrap(), Some(100_000));
+    checker.check(receiver.recv_timeout(PATIENCE).unwrap(), Some(100_000));
     assert_eq!(checker.next, HashMap::from([7, 8, 9].map(|number| (number, 1))));
     assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
     assert_eq!(receiver.lost(), 0);
