@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a waiter sleeps before it looks after the lock, and whether it was notified.
+const RECHECK: Duration = Duration::from_millis(100);
+
 /// Kept equal by everybody who changes them.
 #[repr(C)]
 #[derive(Debug)]
@@ -268,13 +271,19 @@ fn processes_take_turns_with_a_condition_variable() {
     let shared = Shared::create(&name);
     let mut child = Child::start("answer", &name);
     let mut twins = shared.mutex.lock().unwrap();
+    let mut started = Instant::now();
     for turn in 0..500 {
         while twins.one != 2 * turn {
             twins = shared.changed.wait(twins).unwrap();
         }
+        if turn == 1 {
+            started = Instant::now(); // the child has come
+        }
         twins.one += 1;
         shared.changed.notify_one();
     }
+    // A waiter that only looked again by itself would sleep for 100 milliseconds in each turn.
+    assert!(started.elapsed() < 500 * RECHECK / 10, "{:?}", started.elapsed());
     drop(twins);
     assert!(child.succeeds());
     assert_eq!(shared.mutex.lock().unwrap().one, 1000);
@@ -290,6 +299,104 @@ fn a_wait_that_nobody_ends_times_out_and_has_the_lock() {
     assert!(started.elapsed() >= Duration::from_millis(150) && started.elapsed() < LIMIT);
     assert_eq!((woken, *guard), (ipc_shm::Woken::TimedOut, 3));
     assert_eq!(mutex.try_lock().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_notification_whose_wake_up_was_lost_costs_a_short_delay() {
+    let segment = Segment::anonymous(SIZE).unwrap();
+    // SAFETY: nobody else has it.
+    let mutex = unsafe { SharedMutex::init(&segment, 0, 0_u32) }.unwrap();
+    let changed = SharedCondvar::open(&segment, CONDVAR).unwrap();
+    let waits = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let guard = mutex.lock().unwrap();
+            waits.0.send(nix::unistd::gettid()).unwrap();
+            let (guard, woken) = changed.wait_within(guard, Wait::timeout(LIMIT)).unwrap();
+            (*guard, woken, Instant::now())
+        });
+        let thread = waits.1.recv().unwrap();
+        until("it sleeps", || {
+            let name = format!("/proc/self/task/{thread}/wchan");
+            std::fs::read_to_string(name).is_ok_and(|text| text.contains("futex"))
+        });
+        *mutex.lock().unwrap() = 7;
+        // As if who notifies had been killed between counting and waking.
+        segment.atomic_u32(CONDVAR).unwrap().fetch_add(1, SeqCst);
+        let notified = Instant::now();
+        let (value, woken, at) = waiting.join().unwrap();
+        assert_eq!((value, woken), (7, ipc_shm::Woken::Notified));
+        assert!(at.saturating_duration_since(notified) < 2 * RECHECK);
+    });
+}
+
+/// How often the calling thread was interrupted by [`storm`].
+static INTERRUPTED: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn interrupted(_: libc::c_int) {
+    INTERRUPTED.fetch_add(1, SeqCst);
+}
+
+/// Does `work`, while signals come to this thread, one a millisecond or so, and interrupt what it calls.
+/// How long it took.
+fn storm(work: impl FnOnce()) -> Duration {
+    use nix::sys::pthread::{pthread_kill, pthread_self};
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    let action = SigAction::new(SigHandler::Handler(interrupted), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler changes an atomic only, and nobody else uses this signal here.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
+    let (before, me) = (INTERRUPTED.load(SeqCst), pthread_self());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let started = Instant::now();
+    let took = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(SeqCst) {
+                pthread_kill(me, Signal::SIGUSR1).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        work();
+        done.store(true, SeqCst);
+        started.elapsed()
+    });
+    assert!(INTERRUPTED.load(SeqCst) - before > 10, "too few signals");
+    took
+}
+
+#[test]
+fn signals_make_no_wait_shorter_and_none_much_longer() {
+    const TIMEOUT: Duration = Duration::from_millis(250);
+    let in_time = |took: Duration| took >= TIMEOUT && took < 2 * TIMEOUT;
+    let mutex = SharedMutex::inherited(3_u32).unwrap();
+    let changed = SharedCondvar::inherited().unwrap();
+    let took = storm(|| {
+        let guard = mutex.lock().unwrap();
+        let (guard, woken) = changed.wait_within(guard, Wait::timeout(TIMEOUT)).unwrap();
+        assert_eq!((woken, *guard), (ipc_shm::Woken::TimedOut, 3));
+    });
+    assert!(in_time(took), "{took:?}");
+    // A lock that another thread holds, for good and then for a while.
+    let (locked, go) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let guard = mutex.lock().unwrap();
+            locked.wait();
+            go.wait();
+            std::thread::sleep(TIMEOUT);
+            drop(guard);
+        });
+        locked.wait();
+        let took = storm(|| {
+            let error = mutex.lock_within(Wait::timeout(TIMEOUT)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+        });
+        assert!(in_time(took), "{took:?}");
+        let took = storm(|| {
+            go.wait();
+            drop(mutex.lock_within(Wait::Forever).unwrap());
+        });
+        assert!(in_time(took), "{took:?}");
+    });
 }
 
 #[test]

@@ -23,6 +23,12 @@ fn child() {
             sender.send(b"bound").unwrap();
             common::wait_for_ever();
         }
+        "answer" => {
+            let mut pair = ShmPair::connect(&name).unwrap();
+            while let Ok(question) = pair.recv_vec() {
+                pair.send(&question).unwrap();
+            }
+        }
         "send for ever" => {
             let mut sender = ShmSender::connect(&name).unwrap();
             while sender.send(b"again").is_ok() {}
@@ -63,6 +69,24 @@ fn child() {
         }
         other => panic!("no such task: {other}"),
     }
+}
+
+#[test]
+fn who_sleeps_is_woken_across_processes_at_once() {
+    const TURNS: u32 = 200;
+    let name = format!("{}?waiting=block", name());
+    let mut pair = ShmPair::bind(&name).unwrap();
+    let _child = Child::start("answer", &name);
+    let mut turn = |number: u32| {
+        pair.send(&number.to_le_bytes()).unwrap();
+        assert_eq!(pair.recv().unwrap(), number.to_le_bytes());
+    };
+    turn(0); // the child has come
+    let started = Instant::now();
+    (0..TURNS).for_each(&mut turn);
+    // A sleeper that only looked again by itself would sleep for 20 milliseconds in each turn.
+    assert!(started.elapsed() < TURNS * Duration::from_millis(20) / 4, "{:?}", started.elapsed());
+    assert!(pair.split().1.stats().sleeps >= u64::from(TURNS / 2), "they did not sleep");
 }
 
 #[test]
@@ -208,6 +232,25 @@ fn a_lost_wake_up_costs_a_short_delay() {
 }
 
 #[test]
+fn a_lost_wake_up_costs_a_sender_a_short_delay() {
+    const PRODUCER_WAITS: usize = 1024 + 136;
+    let ring = Ring::one_way(4096).unwrap();
+    let memory = Segment::from_fd(ring.try_clone_fd().unwrap()).unwrap();
+    let waits = memory.atomic_u64(PRODUCER_WAITS).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    while sender.try_send(&[1; 500]).is_ok() {}
+    let sending = std::thread::spawn(move || (sender.send(&[2; 500]), Instant::now()));
+    until("the sender sleeps", || waits.load(Relaxed) == 2);
+    // As if the receiver had been killed between clearing the word and waking, but had read everything.
+    waits.store(0, Relaxed);
+    while receiver.try_recv().is_ok_and(|message| message[0] == 1) {}
+    let read = Instant::now();
+    let (sent, at) = sending.join().unwrap();
+    sent.unwrap();
+    assert!(at.saturating_duration_since(read) < Duration::from_millis(100));
+}
+
+#[test]
 fn the_death_of_a_peer_in_another_pid_namespace_shows_by_its_locks() {
     const NAMESPACE_OF_A: usize = 128 + 8;
     let name = name();
@@ -258,6 +301,69 @@ fn a_peer_that_was_killed_while_coming_is_noticed() {
     let started = Instant::now();
     assert_eq!(kind(receiver.recv_timeout(10 * SECOND)), ErrorKind::Disconnected);
     assert!(started.elapsed() < SECOND);
+}
+
+/// A side A that is here: of this process id, started so many ticks after the system.
+fn side_a_of(ring: &Ring, id: u32, started: u64) {
+    const SIDE_A: usize = 128;
+    const NAMESPACE_OF_B: usize = 256 + 8;
+    let memory = Segment::from_fd(ring.try_clone_fd().unwrap()).unwrap();
+    let word = |at| memory.atomic_u64(at).unwrap();
+    word(SIDE_A).store(started << 22 | u64::from(id), Relaxed);
+    word(SIDE_A + 8).store(word(NAMESPACE_OF_B).load(Relaxed), Relaxed);
+    word(SIDE_A + 16).store(1, Relaxed);
+}
+
+/// Field 22 of proc_pid_stat(5).
+fn start_time(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().nth(19).unwrap().parse().unwrap()
+}
+
+#[test]
+fn another_process_that_has_got_the_id_of_a_dead_peer_does_not_stand_in_for_it() {
+    let name = name();
+    let _bound = ShmPair::bind(&name).unwrap();
+    let child = Child::start("answer", &name); // lives, and has nothing to do with these rings
+    let started = start_time(child.id());
+    for (claimed, is_it) in [(started, true), (started - 1, false), (started + 1, false), (1, false)] {
+        let ring = Ring::one_way(4096).unwrap();
+        let mut receiver = ring.receiver().unwrap();
+        side_a_of(&ring, child.id(), claimed);
+        let expected = if is_it { ErrorKind::TimedOut } else { ErrorKind::Disconnected };
+        let received = receiver.recv_timeout(Duration::from_millis(if is_it { 60 } else { 10_000 }));
+        assert_eq!(kind(received), expected, "claimed {claimed}, started {started}");
+    }
+}
+
+#[test]
+fn an_owner_whose_id_another_process_has_by_now_is_no_peer() {
+    const CLAIM_OF_A: usize = 128;
+    let name = name();
+    let _sender = ShmSender::bind(&name).unwrap();
+    let memory = Segment::open(&name).unwrap();
+    memory.atomic_u64(CLAIM_OF_A).unwrap().fetch_sub(1 << 22, Relaxed);
+    assert_eq!(ShmReceiver::connect(&name).unwrap_err().kind(), ErrorKind::NoPeer);
+    memory.atomic_u64(CLAIM_OF_A).unwrap().fetch_add(1 << 22, Relaxed);
+    drop(ShmReceiver::connect(&name).unwrap());
+}
+
+#[test]
+fn the_name_of_a_stopped_owner_is_in_use() {
+    for name in [name(), common::names::unique_key()] {
+        let mut child = Child::start("bind a sender, and wait", &name);
+        until("it has bound", || Segment::open(&name).is_ok());
+        child.stop();
+        until("it has stopped", || child.is_stopped());
+        assert_eq!(ShmReceiver::bind(&name).unwrap_err().kind(), ErrorKind::AddrInUse, "{name}");
+        child.resume();
+        let mut receiver = ShmReceiver::connect_timeout(&name, 10 * SECOND).unwrap();
+        assert_eq!(receiver.recv().unwrap(), b"bound");
+        child.kill();
+        drop(receiver);
+        drop(ShmReceiver::bind(&name).expect("taken over, so that nothing is left"));
+    }
 }
 
 #[test]

@@ -6,18 +6,96 @@
 mod common;
 
 use common::{Child, name, until};
-use ipc_shm::{ErrorKind, Receiver, Sender, ShmFanIn, ShmFanOut, Slow};
-use std::time::Duration;
+use ipc_shm::{ErrorKind, Receiver, Segment, Sender, ShmFanIn, ShmFanOut, ShmReceiver, ShmSender, Slow};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 /// What the other process does; see [`Child`].
 #[test]
 fn child() {
     let Some((task, name)) = common::task() else { return };
     let mut sender = ShmFanIn::connect(&name).unwrap();
+    if task == "answer" {
+        let mut turns = ShmReceiver::connect(turns_of(&name)).unwrap();
+        while let Ok(turn) = turns.recv() {
+            sender.send(turn).unwrap();
+        }
+        return;
+    }
     for number in 0..task.parse().unwrap() {
         sender.send(format!("{} {number}", std::process::id()).as_bytes()).unwrap();
     }
     common::wait_for_end_of_input();
+}
+
+/// The ring that tells the child when to send, beside the one it sends into.
+fn turns_of(name: &str) -> String {
+    let (object, options) = name.split_once('?').unwrap();
+    format!("{object}-turns?{options}")
+}
+
+#[test]
+fn a_receiver_of_many_is_woken_across_processes_at_once() {
+    const TURNS: u32 = 200;
+    let name = format!("{}?waiting=block", name());
+    let mut receiver = ShmFanIn::bind(&name, 3).unwrap();
+    let mut turns = ShmSender::bind(turns_of(&name)).unwrap();
+    let _child = Child::start("answer", &name);
+    let mut turn = |number: u32| {
+        turns.send(&number.to_le_bytes()).unwrap();
+        assert_eq!(receiver.recv().unwrap(), number.to_le_bytes());
+    };
+    turn(0); // the child has come
+    let started = Instant::now();
+    (0..TURNS).for_each(&mut turn);
+    // A sleeper that only looked again by itself would sleep for 20 milliseconds in each turn.
+    assert!(started.elapsed() < TURNS * Duration::from_millis(20) / 4, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_lost_wake_up_costs_a_receiver_of_many_a_short_delay() {
+    const CONSUMER_WAITS: usize = 1024 + 128;
+    let name = name();
+    let mut receiver = ShmFanIn::bind(&name, 2).unwrap();
+    let mut sender = ShmFanIn::connect(&name).unwrap();
+    let memory = Segment::open(sender.endpoint()).unwrap();
+    let waits = memory.atomic_u64(CONSUMER_WAITS).unwrap();
+    let receiving = std::thread::spawn(move || (receiver.recv_vec(), Instant::now()));
+    until("the receiver sleeps", || waits.load(Relaxed) == 2);
+    // As if somebody had been killed between clearing the word and waking.
+    waits.store(0, Relaxed);
+    sender.send(b"message").unwrap();
+    let sent = Instant::now();
+    let (received, at) = receiving.join().unwrap();
+    assert_eq!(received.unwrap(), b"message");
+    assert!(at.saturating_duration_since(sent) < Duration::from_millis(100));
+}
+
+#[test]
+fn a_stopped_sender_keeps_its_place() {
+    const COUNT: usize = 2000;
+    let name = format!("{}?capacity=4K", name());
+    let mut receiver = ShmFanIn::bind(&name, 1).unwrap();
+    let child = Child::start(&COUNT.to_string(), &name);
+    let mut next = 0;
+    let mut take = |message: &[u8]| {
+        assert_eq!(message, format!("{} {next}", child.id()).as_bytes());
+        next += 1;
+    };
+    take(receiver.recv().unwrap());
+    child.stop();
+    until("it has stopped", || child.is_stopped());
+    // What it has sent before; then nothing, for longer than an end would go unnoticed.
+    let error = loop {
+        match receiver.recv_timeout(Duration::from_millis(150)) {
+            Ok(message) => take(message),
+            Err(error) => break error.kind(),
+        }
+    };
+    assert_eq!(error, ErrorKind::TimedOut);
+    assert_eq!(ShmFanIn::connect(&name).unwrap_err().kind(), ErrorKind::Busy);
+    child.resume();
+    take(receiver.recv().unwrap());
 }
 
 #[test]
