@@ -315,11 +315,7 @@ fn a_notification_whose_wake_up_was_lost_costs_a_short_delay() {
             let (guard, woken) = changed.wait_within(guard, Wait::timeout(LIMIT)).unwrap();
             (*guard, woken, Instant::now())
         });
-        let thread = waits.1.recv().unwrap();
-        until("it sleeps", || {
-            let name = format!("/proc/self/task/{thread}/wchan");
-            std::fs::read_to_string(name).is_ok_and(|text| text.contains("futex"))
-        });
+        common::until_asleep(waits.1.recv().unwrap());
         *mutex.lock().unwrap() = 7;
         // As if who notifies had been killed between counting and waking.
         segment.atomic_u32(CONDVAR).unwrap().fetch_add(1, SeqCst);

@@ -29,6 +29,18 @@ fn child() {
                 pair.send(&question).unwrap();
             }
         }
+        "answer another user" => {
+            // It stays in root's group, to which the mode opens the ring.
+            nix::unistd::setuid(nix::unistd::Uid::from_raw(60_023)).unwrap();
+            let refused = |options| ShmPair::connect(format!("{name}?{options}")).unwrap_err().kind();
+            assert_eq!(refused("mode=0660"), ErrorKind::WrongOwner);
+            assert_eq!(refused("mode=0660&uid=60024"), ErrorKind::WrongOwner);
+            assert_eq!(refused("uid=0"), ErrorKind::PermissionDenied);
+            let mut pair = ShmPair::connect(format!("{name}?mode=0660&uid=0")).unwrap();
+            let question = pair.recv_vec().unwrap();
+            pair.send(&question).unwrap();
+            common::wait_for_ever();
+        }
         "send for ever" => {
             let mut sender = ShmSender::connect(&name).unwrap();
             while sender.send(b"again").is_ok() {}
@@ -220,8 +232,7 @@ fn a_lost_wake_up_costs_a_short_delay() {
     let memory = Segment::from_fd(ring.try_clone_fd().unwrap()).unwrap();
     let waits = memory.atomic_u64(CONSUMER_WAITS).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
-    let receiving = std::thread::spawn(move || (receiver.recv_vec(), Instant::now()));
-    until("the receiver sleeps", || waits.load(Relaxed) == 2);
+    let receiving = common::asleep(move || (receiver.recv_vec(), Instant::now()));
     // As if somebody had been killed between clearing the word and waking.
     waits.store(0, Relaxed);
     sender.send(b"message").unwrap();
@@ -239,8 +250,7 @@ fn a_lost_wake_up_costs_a_sender_a_short_delay() {
     let waits = memory.atomic_u64(PRODUCER_WAITS).unwrap();
     let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
     while sender.try_send(&[1; 500]).is_ok() {}
-    let sending = std::thread::spawn(move || (sender.send(&[2; 500]), Instant::now()));
-    until("the sender sleeps", || waits.load(Relaxed) == 2);
+    let sending = common::asleep(move || (sender.send(&[2; 500]), Instant::now()));
     // As if the receiver had been killed between clearing the word and waking, but had read everything.
     waits.store(0, Relaxed);
     while receiver.try_recv().is_ok_and(|message| message[0] == 1) {}
@@ -382,6 +392,25 @@ fn a_system_v_key_is_gone_when_both_have_met_and_is_taken_over_from_the_dead() {
     drop(ShmReceiver::bind(&key).unwrap());
     sender.send(b"still").unwrap();
     assert_eq!(receiver.recv().unwrap(), b"still");
+}
+
+#[test]
+fn a_ring_of_another_user_is_joined_by_who_says_whose_it_must_be() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: it takes root to become another user");
+    }
+    for name in [name(), common::names::unique_key()] {
+        let another = ShmPair::bind(format!("{name}?mode=0660&uid=60023")).unwrap_err();
+        assert_eq!(another.kind(), ErrorKind::WrongOwner, "it would be root's");
+        let mut pair = ShmPair::bind(format!("{name}?mode=0660&uid=0")).unwrap();
+        let mut child = Child::start("answer another user", &name);
+        pair.send(b"question").unwrap();
+        assert_eq!(pair.recv_timeout(10 * SECOND).unwrap(), b"question");
+        child.kill();
+        assert_eq!(kind(pair.recv()), ErrorKind::Disconnected);
+        drop(pair);
+        assert_eq!(Segment::open(&name).unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }
 
 #[test]

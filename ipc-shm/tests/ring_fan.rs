@@ -18,6 +18,8 @@ fn child() {
     if task == "answer" {
         let mut turns = ShmReceiver::connect(turns_of(&name)).unwrap();
         while let Ok(turn) = turns.recv() {
+            // The receiver is asleep by then.
+            std::thread::sleep(Duration::from_millis(1));
             sender.send(turn).unwrap();
         }
         return;
@@ -60,8 +62,7 @@ fn a_lost_wake_up_costs_a_receiver_of_many_a_short_delay() {
     let mut sender = ShmFanIn::connect(&name).unwrap();
     let memory = Segment::open(sender.endpoint()).unwrap();
     let waits = memory.atomic_u64(CONSUMER_WAITS).unwrap();
-    let receiving = std::thread::spawn(move || (receiver.recv_vec(), Instant::now()));
-    until("the receiver sleeps", || waits.load(Relaxed) == 2);
+    let receiving = common::asleep(move || (receiver.recv_vec(), Instant::now()));
     // As if somebody had been killed between clearing the word and waking.
     waits.store(0, Relaxed);
     sender.send(b"message").unwrap();

@@ -6,8 +6,10 @@
 #[path = "ring_common/mod.rs"]
 mod common;
 
-use common::name;
-use ipc_shm::{ErrorKind, Receiver, Ring, Segment, Sender, ShmFanIn, ShmReceiver, ShmSender, Wait};
+use common::{Child, name};
+use ipc_shm::{ErrorKind, Receiver, Result, Ring, Segment, Sender};
+use ipc_shm::{ShmFanIn, ShmPair, ShmReceiver, ShmSender, Wait};
+use nix::time::{ClockId, clock_gettime};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
@@ -148,53 +150,178 @@ fn an_endless_message_ends_at_the_limit() {
     }
 }
 
+/// How often a ring is filled with noise, and how often something is written to it each time.
+const ROUNDS: usize = 150;
+const SCRIBBLES: usize = 200;
+
 #[test]
-fn noise_over_a_live_ring_ends_every_call_in_time() {
+fn noise_over_a_live_ring_ends_every_call_in_time_and_is_noticed() {
     let mut random = Random::new();
-    let timeout = Duration::from_millis(30);
-    for _ in 0..150 {
+    let mut seen = Vec::new();
+    for _ in 0..ROUNDS {
         let ring = Ring::one_way(4096).unwrap();
         let memory = open(&ring);
-        let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let sending = scope.spawn(|| {
-                for turn in 0..2000 {
-                    let message = [turn as u8; 3000];
-                    let started = Instant::now();
-                    let sent = sender.send_timeout(&message[..turn * 7 % 3000], timeout);
-                    assert!(started.elapsed() < timeout + SOON * 5);
-                    if sent.is_err_and(|error| is_final(error.kind())) {
-                        break;
-                    }
-                    if done.load(Relaxed) {
-                        break;
-                    }
-                }
-            });
-            let receiving = scope.spawn(|| {
-                for _ in 0..2000 {
-                    let started = Instant::now();
-                    let received = receiver.recv_timeout(timeout).map(|_| ());
-                    assert!(started.elapsed() < timeout + SOON * 5);
-                    if received.is_err_and(|error| is_final(error.kind())) || done.load(Relaxed) {
-                        break;
-                    }
-                }
-            });
-            for _ in 0..200 {
-                let at = random.next() as usize % (memory.len() / 8) * 8;
-                let value = random.value();
-                write(&memory, at, value);
-                if value.is_multiple_of(3) {
-                    write(&memory, HEAD, value);
-                }
-                std::thread::yield_now();
-            }
-            done.store(true, Relaxed);
-            sending.join().unwrap();
-            receiving.join().unwrap();
+        let ends = vec![(ring.sender().unwrap(), ring.receiver().unwrap())];
+        seen.extend(talk_while(ends, || scribble(&memory, SCRIBBLES, &mut random)));
+    }
+    assert_noticed(&seen);
+}
+
+#[test]
+fn noise_over_a_live_pair_ends_every_call_in_time_and_is_noticed() {
+    let mut random = Random::new();
+    let mut seen = Vec::new();
+    for _ in 0..ROUNDS / 3 {
+        let ring = Ring::both_ways(4096).unwrap();
+        let memory = open(&ring);
+        let (one, other) = (ring.pair().unwrap().split(), ring.pair().unwrap().split());
+        let ends = vec![(one.0, other.1), (other.0, one.1)];
+        seen.extend(talk_while(ends, || scribble(&memory, SCRIBBLES, &mut random)));
+    }
+    assert_noticed(&seen);
+}
+
+#[test]
+fn noise_that_another_process_makes_over_a_ring_by_name_is_noticed() {
+    let mut seen = Vec::new();
+    for _ in 0..ROUNDS / 10 {
+        let name = name();
+        let sender = ShmSender::bind(format!("{name}?capacity=4K")).unwrap();
+        let receiver = ShmReceiver::connect(&name).unwrap();
+        let made = talk_while(vec![(sender, receiver)], || {
+            assert!(Child::start("scribble", &name).succeeds());
         });
+        seen.extend(made);
+    }
+    assert_noticed(&seen);
+}
+
+/// Writes noise, with what may be the next record or counter more often than the rest.
+fn scribble(memory: &Segment, times: usize, random: &mut Random) {
+    for _ in 0..times {
+        let at = random.next() as usize % (memory.len() / 8) * 8;
+        let value = random.value();
+        write(memory, at, value);
+        if value.is_multiple_of(3) {
+            write(memory, HEAD, value);
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// What an end of a ring was told at last; `None` if it noticed nothing before the noise was over.
+type Told = Option<ErrorKind>;
+
+/// Sends and receives while `work` is done. No call may last longer than it was told to.
+fn talk_while(ends: Vec<(ShmSender, ShmReceiver)>, work: impl FnOnce()) -> Vec<Told> {
+    let timeout = Duration::from_millis(30);
+    let done = AtomicBool::new(false);
+    let done = &done;
+    /// Repeats a call until it is told the end, or nobody writes noise any more.
+    fn repeat(timeout: Duration, done: &AtomicBool, mut call: impl FnMut(usize) -> Result<()>) -> Told {
+        for turn in 0.. {
+            let started = Instant::now();
+            let result = call(turn);
+            assert!(started.elapsed() < timeout + SOON, "{:?} late", started.elapsed() - timeout);
+            match result {
+                Err(error) if is_final(error.kind()) => return Some(error.kind()),
+                _ if done.load(Relaxed) => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+    std::thread::scope(|scope| {
+        let mut talking = Vec::new();
+        for (mut sender, mut receiver) in ends {
+            talking.push(scope.spawn(move || {
+                repeat(timeout, done, |turn| {
+                    sender.send_timeout(&[turn as u8; 3000][..turn * 7 % 3000], timeout)
+                })
+            }));
+            talking.push(
+                scope.spawn(move || {
+                    repeat(timeout, done, |_| receiver.recv_timeout(timeout).map(|_| ()))
+                }),
+            );
+        }
+        work();
+        done.store(true, Relaxed);
+        talking.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// That noise may spare what is looked at, or look like something else, is no excuse for never noticing it.
+fn assert_noticed(seen: &[Told]) {
+    let count = |told| seen.iter().filter(|seen| **seen == told).count();
+    let (corrupted, nothing) = (count(Some(ErrorKind::Corrupted)), count(None));
+    println!("of {} ends, {corrupted} noticed what it was, and {nothing} nothing", seen.len());
+    assert!(corrupted > 0, "{seen:?}");
+}
+
+#[test]
+fn who_waits_at_a_pair_by_name_is_told_of_another_processs_nonsense_soon() {
+    for waiting in ["block", "adaptive"] {
+        for nonsense in [1, u64::MAX, 1 << 34 | 0xffff_ffff] {
+            let name = name();
+            let control = Segment::create(format!("{name}-control"), 16).unwrap();
+            let options = format!("capacity=4K&waiting={waiting}");
+            let (mut sender, mut receiver) = ShmPair::bind(format!("{name}?{options}")).unwrap().split();
+            write(&control, 0, nonsense);
+            let _child = Child::start("write nonsense", &name);
+            let told = std::thread::scope(|scope| {
+                let receiving = scope.spawn(move || (receiver.recv().map(|_| ()).unwrap_err(), now()));
+                let sending = scope.spawn(move || {
+                    loop {
+                        if let Err(error) = sender.send(&[1; 400]) {
+                            break (error, now());
+                        }
+                    }
+                });
+                [receiving, sending].map(|thread| thread.join().unwrap())
+            });
+            // The other process lives: it is its nonsense that was noticed.
+            let written = Duration::from_nanos(read(&control, 8));
+            for (error, at) in told {
+                assert_eq!(error.kind(), ErrorKind::Corrupted, "{waiting}, {nonsense:#x}: {error}");
+                let late = at.saturating_sub(written);
+                assert!(!written.is_zero() && late < SOON, "{waiting}, {nonsense:#x}: {late:?}");
+            }
+        }
+    }
+}
+
+/// The monotonic clock, which all processes read the same.
+fn now() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap().into()
+}
+
+/// What the other process does; see [`Child`].
+#[test]
+fn child() {
+    let Some((task, name)) = common::task() else { return };
+    match task.as_str() {
+        "scribble" => scribble(&Segment::open(&name).unwrap(), SCRIBBLES, &mut Random::new()),
+        // Side B of a pair, while A waits to receive from the one ring, and to send into the other.
+        "write nonsense" => {
+            const A_TO_B: usize = 1024;
+            const B_TO_A: usize = 2048;
+            const CONSUMER_WAITS: usize = 128;
+            const PRODUCER_WAITS: usize = 136;
+            let _pair = ShmPair::connect(&name).unwrap();
+            let (memory, control) =
+                (Segment::open(&name).unwrap(), Segment::open(format!("{name}-control")).unwrap());
+            common::until("both sleep", || {
+                read(&memory, B_TO_A + CONSUMER_WAITS) == 2
+                    && read(&memory, A_TO_B + PRODUCER_WAITS) == 2
+            });
+            let nonsense = read(&control, 0);
+            write(&control, 8, now().as_nanos() as u64);
+            write(&memory, DATA + 4096, nonsense); // the first record of the ring from B to A
+            write(&memory, A_TO_B, nonsense); // how much B has given back
+            common::wait_for_end_of_input();
+        }
+        other => panic!("no such task: {other}"),
     }
 }
 

@@ -1,5 +1,6 @@
-//! A thousand SIGKILLs at random moments, of either side, whoever made the name: no message is torn or
-//! missing before the end, the end is noticed within a second, and nothing is left behind.
+//! A thousand SIGKILLs at random moments, of either side, whoever made the name, and some more of pairs and of
+//! rings found by a System V key: no message is torn or missing before the end, the end is noticed within a
+//! second, and nothing is left behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -7,14 +8,18 @@
 mod common;
 
 use common::Child;
-use ipc_shm::{ErrorKind, Receiver, Result, Sender, ShmReceiver, ShmSender};
+use ipc_shm::{ErrorKind, Receiver, Result, Segment, Sender, ShmPair, ShmReceiver, ShmSender};
 use std::time::{Duration, Instant, SystemTime};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// No end may take longer than this to be noticed.
 const SECOND: Duration = Duration::from_secs(1);
-/// In each of the four tests.
+/// In each of the four tests of a ring by name.
 const KILLS: usize = 250;
+/// In each of two tests of pairs.
+const KILLS_OF_PAIRS: usize = 50;
+/// Of each side of a ring by key, whoever made it.
+const KILLS_BY_KEY: usize = 25;
 
 /// What the other process does; see [`Child`].
 #[test]
@@ -25,54 +30,122 @@ fn child() {
         "send, bound" => send_for_ever(ShmSender::bind(&name).unwrap()),
         "receive, connected" => receive_for_ever(ShmReceiver::connect_timeout(&name, LIMIT).unwrap()),
         "receive, bound" => receive_for_ever(ShmReceiver::bind(&name).unwrap()),
+        "both, connected" => talk_for_ever(ShmPair::connect_timeout(&name, LIMIT).unwrap()),
+        "both, bound" => talk_for_ever(ShmPair::bind(&name).unwrap()),
         other => panic!("no such task: {other}"),
     }
 }
 
 #[test]
 fn killed_senders_that_connected() {
-    let mut random = Random::new();
     let name = small(&common::name());
-    for _ in 0..KILLS {
-        let receiver = ShmReceiver::bind(&name).unwrap();
-        kill_sender(Child::start("send, connected", &name), receiver, &mut random);
-    }
+    kill_senders_that_connected(&name, KILLS);
     assert_nothing_is_left(&name);
 }
 
 #[test]
 fn killed_senders_that_own_the_name() {
-    let mut random = Random::new();
     let name = small(&common::name());
-    for _ in 0..KILLS {
-        let child = Child::start("send, bound", &name);
-        let receiver = ShmReceiver::connect_timeout(&name, LIMIT).unwrap();
-        kill_sender(child, receiver, &mut random);
-    }
+    kill_senders_that_own_the_name(&name, KILLS);
     assert_nothing_is_left(&name);
 }
 
 #[test]
 fn killed_receivers_that_connected() {
-    let mut random = Random::new();
     let name = small(&common::name());
-    for _ in 0..KILLS {
-        let sender = ShmSender::bind(&name).unwrap();
-        kill_receiver(Child::start("receive, connected", &name), sender, &mut random);
-    }
+    kill_receivers_that_connected(&name, KILLS);
     assert_nothing_is_left(&name);
 }
 
 #[test]
 fn killed_receivers_that_own_the_name() {
+    let name = small(&common::name());
+    kill_receivers_that_own_the_name(&name, KILLS);
+    assert_nothing_is_left(&name);
+}
+
+#[test]
+fn killed_pairs_that_connected() {
     let mut random = Random::new();
     let name = small(&common::name());
-    for _ in 0..KILLS {
-        let child = Child::start("receive, bound", &name);
-        let sender = ShmSender::connect_timeout(&name, LIMIT).unwrap();
-        kill_receiver(child, sender, &mut random);
+    for _ in 0..KILLS_OF_PAIRS {
+        let pair = ShmPair::bind(&name).unwrap();
+        kill_pair(Child::start("both, connected", &name), pair, &mut random);
     }
     assert_nothing_is_left(&name);
+}
+
+#[test]
+fn killed_pairs_that_own_the_name() {
+    let mut random = Random::new();
+    let name = small(&common::name());
+    for _ in 0..KILLS_OF_PAIRS {
+        let child = Child::start("both, bound", &name);
+        let pair = ShmPair::connect_timeout(&name, LIMIT).unwrap();
+        kill_pair(child, pair, &mut random);
+    }
+    assert_nothing_is_left(&name);
+}
+
+/// One after the other, so that what is left could be told.
+#[test]
+fn killed_senders_and_receivers_that_meet_by_a_key() {
+    let before = segments_by_key();
+    let key = small(&common::names::unique_key());
+    for kill_some in [
+        kill_senders_that_connected,
+        kill_senders_that_own_the_name,
+        kill_receivers_that_connected,
+        kill_receivers_that_own_the_name,
+    ] {
+        kill_some(&key, KILLS_BY_KEY);
+        // Both had met, so that neither the key nor the memory outlives them, though one was killed.
+        assert_eq!(Segment::open(&key).unwrap_err().kind(), ErrorKind::NotFound);
+        let left: Vec<_> = segments_by_key().into_iter().filter(|id| !before.contains(id)).collect();
+        assert!(left.is_empty(), "System V segments that are left: {left:?}");
+    }
+}
+
+/// The numbers of all System V segments of the size of these tests' rings.
+fn segments_by_key() -> Vec<String> {
+    let list = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    let fields = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let size = (4096 + CAPACITY).to_string();
+    fields.filter(|fields| fields[3] == size).map(|fields| fields[1].to_owned()).collect()
+}
+
+fn kill_senders_that_connected(name: &str, kills: usize) {
+    let mut random = Random::new();
+    for _ in 0..kills {
+        let receiver = ShmReceiver::bind(name).unwrap();
+        kill_sender(Child::start("send, connected", name), receiver, &mut random);
+    }
+}
+
+fn kill_senders_that_own_the_name(name: &str, kills: usize) {
+    let mut random = Random::new();
+    for _ in 0..kills {
+        let child = Child::start("send, bound", name);
+        let receiver = ShmReceiver::connect_timeout(name, LIMIT).unwrap();
+        kill_sender(child, receiver, &mut random);
+    }
+}
+
+fn kill_receivers_that_connected(name: &str, kills: usize) {
+    let mut random = Random::new();
+    for _ in 0..kills {
+        let sender = ShmSender::bind(name).unwrap();
+        kill_receiver(Child::start("receive, connected", name), sender, &mut random);
+    }
+}
+
+fn kill_receivers_that_own_the_name(name: &str, kills: usize) {
+    let mut random = Random::new();
+    for _ in 0..kills {
+        let child = Child::start("receive, bound", name);
+        let sender = ShmSender::connect_timeout(name, LIMIT).unwrap();
+        kill_receiver(child, sender, &mut random);
+    }
 }
 
 fn kill_sender(mut child: Child, mut receiver: ShmReceiver, random: &mut Random) {
@@ -83,6 +156,29 @@ fn kill_sender(mut child: Child, mut receiver: ShmReceiver, random: &mut Random)
     }
     assert!(child.runs());
     child.kill_and_leave();
+    read_to_the_end(&mut receiver, number);
+}
+
+/// Kills who sends and receives at once.
+fn kill_pair(mut child: Child, pair: ShmPair, random: &mut Random) {
+    let (mut sender, mut receiver) = pair.split();
+    let mut buffer = Vec::new();
+    let turns = 1 + random.below(200);
+    for number in 0..turns {
+        assert_whole(receiver.recv_timeout(LIMIT), number);
+        sender.send_timeout(fill(&mut buffer, number), LIMIT).unwrap();
+    }
+    assert!(child.runs());
+    child.kill_and_leave();
+    // Each half notices by itself.
+    std::thread::scope(|scope| {
+        scope.spawn(|| read_to_the_end(&mut receiver, turns));
+        send_to_the_end(&mut sender, turns);
+    });
+}
+
+/// Reads what a killed sender has left.
+fn read_to_the_end(receiver: &mut ShmReceiver, mut number: u64) {
     loop {
         let started = Instant::now();
         let received = receiver.recv();
@@ -107,6 +203,12 @@ fn kill_receiver(mut child: Child, mut sender: ShmSender, random: &mut Random) {
     }
     assert!(child.runs());
     child.kill_and_leave();
+    send_to_the_end(&mut sender, number);
+}
+
+/// Sends until it is noticed that the receiver was killed.
+fn send_to_the_end(sender: &mut ShmSender, mut number: u64) {
+    let mut buffer = Vec::new();
     let started = Instant::now();
     let error = loop {
         match sender.send(fill(&mut buffer, number)) {
@@ -131,6 +233,12 @@ fn receive_for_ever(mut receiver: ShmReceiver) {
     }
 }
 
+fn talk_for_ever(pair: ShmPair) {
+    let (sender, receiver) = pair.split();
+    std::thread::spawn(move || receive_for_ever(receiver));
+    send_for_ever(sender);
+}
+
 /// The message of this number: now and then one that goes in pieces.
 fn fill(buffer: &mut Vec<u8>, number: u64) -> &[u8] {
     let length = if number % 17 == 3 { 20_000 } else { number * 37 % 400 };
@@ -145,9 +253,11 @@ fn assert_whole(received: Result<&[u8]>, number: u64) {
     assert!(received.unwrap() == fill(&mut expected, number), "message {number} is torn");
 }
 
-/// A ring that is often full.
+/// Of a ring that is often full.
+const CAPACITY: usize = 16 << 10;
+
 fn small(name: &str) -> String {
-    format!("{name}?capacity=16K")
+    format!("{name}?capacity={CAPACITY}")
 }
 
 /// After the next open, and its end.

@@ -35,7 +35,8 @@ pub struct Options {
     pub message_type: Option<i64>,
     /// `priority`: of messages sent to a POSIX queue, 0 to 32,767; high ones are received first.
     pub priority: Option<u32>,
-    /// `uid`: the user that the peer must be; for message queues, the user that the queue must belong to.
+    /// `uid`: the user that the peer must be; for message queues and shared memory, the user that the queue or
+    /// the segment must belong to.
     pub uid: Option<u32>,
     /// `persist`: the receiver outlives its senders and waits for the next.
     pub persist: Option<bool>,
@@ -57,9 +58,16 @@ struct Known {
     write: fn(&Options) -> Option<String>,
 }
 
-/// Those whose peer, or whose queue's owner, the kernel tells.
-const OWNED: [Scheme; 5] =
-    [Scheme::Unix, Scheme::UnixGram, Scheme::UnixPacket, Scheme::Mq, Scheme::SysvMsg];
+/// Those whose peer, or whose owner, the kernel tells.
+const OWNED: [Scheme; 7] = [
+    Scheme::Unix,
+    Scheme::UnixGram,
+    Scheme::UnixPacket,
+    Scheme::Mq,
+    Scheme::SysvMsg,
+    Scheme::Shm,
+    Scheme::SysvShm,
+];
 const STREAMS: [Scheme; 4] = [Scheme::Pipe, Scheme::Fifo, Scheme::Unix, Scheme::Tcp];
 const LISTENERS: [Scheme; 3] = [Scheme::Unix, Scheme::UnixPacket, Scheme::Tcp];
 const SYSV: [Scheme; 2] = [Scheme::SysvMsg, Scheme::SysvShm];

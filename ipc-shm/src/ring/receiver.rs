@@ -60,7 +60,8 @@ impl ShmReceiver {
     /// Makes a ring with this name and receives from it; the name goes when this is dropped.
     ///
     /// Options: `capacity` (bytes in the ring, rounded up to a power of two; 1 MiB by default), `max_message`
-    /// (64 MiB), `mode` (0600), `waiting`.
+    /// (64 MiB), `mode` (0600), `uid` (where it connects: whose the ring must be; this user's by default),
+    /// `waiting`.
     ///
     /// # Errors
     ///

@@ -58,6 +58,8 @@ impl SegmentOptions {
 
     /// Whose segment may be opened: this process's user by default. A System V segment must also have been
     /// made by that user, by this process's or by root: its maker can give it away, and still write to it.
+    /// An endpoint's option `uid` goes before this; what is made is always this user's, and with another `uid`
+    /// it is not made.
     pub fn owner(mut self, uid: u32) -> Self {
         self.owner = Some(uid);
         self
@@ -98,7 +100,7 @@ impl SegmentOptions {
     /// |---|---|
     /// | [`AddrInUse`](ErrorKind::AddrInUse) | somebody else has made it |
     /// | [`LimitExceeded`](ErrorKind::LimitExceeded) | no room for it: the error names the limit |
-    /// | [`WrongOwner`](ErrorKind::WrongOwner) | the name exists, and is another user's; or a key, and another user made it |
+    /// | [`WrongOwner`](ErrorKind::WrongOwner) | the name exists, and is another user's; or a key, and another user made it; or the endpoint's `uid` is another user |
     /// | [`WrongType`](ErrorKind::WrongType) | the name exists, and is not a shared memory object |
     /// | [`NotFound`](ErrorKind::NotFound) | `sysvshm://PATH`: there is no such file, or no `/dev/shm` |
     /// | [`GeometryMismatch`](ErrorKind::GeometryMismatch) | the size is zero |
@@ -120,6 +122,12 @@ impl SegmentOptions {
         endpoint.require(&[Scheme::Shm, Scheme::SysvShm], "create")?;
         let options = self.at(&endpoint);
         options.check_size("create").map_err(|error| error.at(endpoint.text()))?;
+        let user = nix::unistd::geteuid().as_raw();
+        if let Some(wanted) = endpoint.options().uid.filter(|wanted| *wanted != user) {
+            let detail = format!("it would be of user {user}, and must be of user {wanted}");
+            let error = Error::new(ErrorKind::WrongOwner, "create").at(endpoint.text());
+            return Err(error.with_detail(detail));
+        }
         match endpoint.scheme() {
             Scheme::SysvShm => sysv::create(endpoint, &options, fill),
             _ => posix::create(endpoint, &options, fill),
@@ -222,7 +230,8 @@ impl SegmentOptions {
 
     /// The same with what the endpoint says.
     fn at(&self, endpoint: &Endpoint) -> SegmentOptions {
-        SegmentOptions { mode: endpoint.options().mode.or(self.mode), ..self.clone() }
+        let said = endpoint.options();
+        SegmentOptions { mode: said.mode.or(self.mode), owner: said.uid.or(self.owner), ..self.clone() }
     }
 
     fn check_size(&self, operation: &'static str) -> Result<()> {

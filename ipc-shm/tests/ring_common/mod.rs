@@ -26,6 +26,29 @@ pub(crate) fn until(what: &str, mut look: impl FnMut() -> bool) {
     }
 }
 
+/// Runs `work`, which is to sleep in futex(2), in a thread; returns when it does.
+///
+/// That a word of the ring says so is not enough: it says so a little earlier.
+pub(crate) fn asleep<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        tell.send(nix::unistd::gettid()).unwrap();
+        work()
+    });
+    until_asleep(told.recv().unwrap());
+    thread
+}
+
+/// Waits until a thread of this process sleeps in futex(2).
+pub(crate) fn until_asleep(thread: Pid) {
+    until("it sleeps", || {
+        let name = format!("/proc/self/task/{thread}/wchan");
+        std::fs::read_to_string(name).is_ok_and(|text| text.contains("futex"))
+    });
+}
+
 const TASK: &str = "RING_TEST_TASK";
 const NAME: &str = "RING_TEST_NAME";
 
