@@ -88,6 +88,12 @@ impl Running {
         panic!("the child has ended without a word");
     }
 
+    /// Says a line to it, if it was started with an input that is piped.
+    pub(crate) fn tell(&mut self, line: &str) {
+        use std::io::Write;
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
     /// Kills it, and waits until it is dead.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
