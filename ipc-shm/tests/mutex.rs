@@ -12,8 +12,8 @@ use ipc_shm::{
     ErrorKind, LockError, Segment, SegmentOptions, SharedCondvar, SharedMutex, ShmSafe, Wait,
 };
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -333,66 +333,75 @@ extern "C" fn interrupted(_: libc::c_int) {
     INTERRUPTED.fetch_add(1, SeqCst);
 }
 
-/// Does `work`, while signals come to this thread, one a millisecond or so, and interrupt what it calls.
-/// How long it took.
-fn storm(work: impl FnOnce()) -> Duration {
+/// Does `work`, which must not panic, while signals come to this thread, one a millisecond or so, and interrupt
+/// what it calls. What came of it, and how long it took.
+fn storm<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     use nix::sys::pthread::{pthread_kill, pthread_self};
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
     let action = SigAction::new(SigHandler::Handler(interrupted), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler changes an atomic only, and nobody else uses this signal here.
     unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
     let (before, me) = (INTERRUPTED.load(SeqCst), pthread_self());
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let started = Instant::now();
-    let took = std::thread::scope(|scope| {
+    let done = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(SeqCst) {
                 pthread_kill(me, Signal::SIGUSR1).unwrap();
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        work();
+        let started = Instant::now();
+        let result = work();
+        let took = started.elapsed();
         done.store(true, SeqCst);
-        started.elapsed()
+        (result, took)
     });
     assert!(INTERRUPTED.load(SeqCst) - before > 10, "too few signals");
-    took
+    result
+}
+
+const STORM: Duration = Duration::from_millis(250);
+
+fn assert_in_time(took: Duration) {
+    assert!(took >= STORM && took < 2 * STORM, "{took:?}");
 }
 
 #[test]
-fn signals_make_no_wait_shorter_and_none_much_longer() {
-    const TIMEOUT: Duration = Duration::from_millis(250);
-    let in_time = |took: Duration| took >= TIMEOUT && took < 2 * TIMEOUT;
+fn signals_make_no_wait_for_a_notification_shorter_and_none_much_longer() {
     let mutex = SharedMutex::inherited(3_u32).unwrap();
     let changed = SharedCondvar::inherited().unwrap();
-    let took = storm(|| {
-        let guard = mutex.lock().unwrap();
-        let (guard, woken) = changed.wait_within(guard, Wait::timeout(TIMEOUT)).unwrap();
-        assert_eq!((woken, *guard), (ipc_shm::Woken::TimedOut, 3));
-    });
-    assert!(in_time(took), "{took:?}");
-    // A lock that another thread holds, for good and then for a while.
+    let guard = mutex.lock().unwrap();
+    let (waited, took) = storm(|| changed.wait_within(guard, Wait::timeout(STORM)));
+    let (guard, woken) = waited.unwrap();
+    assert_eq!((woken, *guard), (ipc_shm::Woken::TimedOut, 3));
+    assert_in_time(took);
+}
+
+#[test]
+fn signals_make_no_wait_for_a_lock_shorter_and_none_much_longer() {
+    let mutex = SharedMutex::inherited(3_u32).unwrap();
+    // Another thread holds it: for longer than the first waits, and as long as the second.
     let (locked, go) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
-    std::thread::scope(|scope| {
+    let (given_up, got) = std::thread::scope(|scope| {
         scope.spawn(|| {
             let guard = mutex.lock().unwrap();
             locked.wait();
             go.wait();
-            std::thread::sleep(TIMEOUT);
+            std::thread::sleep(STORM);
             drop(guard);
         });
         locked.wait();
-        let took = storm(|| {
-            let error = mutex.lock_within(Wait::timeout(TIMEOUT)).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::TimedOut);
-        });
-        assert!(in_time(took), "{took:?}");
-        let took = storm(|| {
+        let given_up = storm(|| mutex.lock_within(Wait::timeout(STORM)).map(drop));
+        let got = storm(|| {
             go.wait();
-            drop(mutex.lock_within(Wait::Forever).unwrap());
+            mutex.lock_within(Wait::Forever).map(drop)
         });
-        assert!(in_time(took), "{took:?}");
+        (given_up, got)
     });
+    assert_eq!(given_up.0.unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_in_time(given_up.1);
+    got.0.unwrap();
+    assert_in_time(got.1);
 }
 
 #[test]
