@@ -72,8 +72,8 @@ fn a_record_that_is_none_is_corrupted_also_while_the_receiver_sleeps() {
         let memory = open(&ring);
         let (_sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
         let receiving = std::thread::spawn(move || {
-            let error = receiver.recv().map(|_| ()).unwrap_err();
-            let still = receiver.recv().map(|_| ()).unwrap_err();
+            let error = receiver.recv_timeout(100 * SOON).map(|_| ()).unwrap_err();
+            let still = receiver.try_recv().map(|_| ()).unwrap_err();
             (error, still, Instant::now())
         });
         // It says so when it is asleep.
@@ -282,10 +282,11 @@ fn who_waits_at_a_pair_by_name_is_told_of_another_processs_nonsense_soon() {
             write(&control, 0, nonsense);
             let _child = Child::start("write nonsense", &name);
             let told = std::thread::scope(|scope| {
-                let receiving = scope.spawn(move || (receiver.recv().map(|_| ()).unwrap_err(), now()));
+                let receiving = scope
+                    .spawn(move || (receiver.recv_timeout(100 * SOON).map(|_| ()).unwrap_err(), now()));
                 let sending = scope.spawn(move || {
                     loop {
-                        if let Err(error) = sender.send(&[1; 400]) {
+                        if let Err(error) = sender.send_timeout(&[1; 400], 100 * SOON) {
                             break (error, now());
                         }
                     }
