@@ -179,7 +179,7 @@ fn kill_pair(mut child: Child, pair: ShmPair, random: &mut Random) {
 fn read_to_the_end(receiver: &mut ShmReceiver, mut number: u64) {
     loop {
         let started = Instant::now();
-        let received = receiver.recv();
+        let received = receiver.recv_timeout(LIMIT);
         assert!(started.elapsed() < SECOND);
         match received.as_ref().map_err(ipc_shm::Error::kind) {
             Ok(_) => assert_whole(received, number),
@@ -209,7 +209,7 @@ fn send_to_the_end(sender: &mut ShmSender, mut number: u64) {
     let mut buffer = Vec::new();
     let started = Instant::now();
     let error = loop {
-        match sender.send(fill(&mut buffer, number)) {
+        match sender.send_timeout(fill(&mut buffer, number), LIMIT) {
             Ok(()) => number += 1,
             Err(error) => break error,
         }
