@@ -47,9 +47,12 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// The longest gap. It is short beside the 50 microseconds of a wake-up, and long enough for ten
-    /// messages to come.
-    pub const MAX_GAP: Duration = Duration::from_micros(2);
+    /// The longest gap. It is short beside the 50 microseconds of a wake-up, and long enough for a handful of
+    /// messages to come, over TCP, too.
+    pub const MAX_GAP: Duration = Duration::from_micros(8);
+
+    /// So many messages a read are enough: the gap grows no more.
+    const HANDFUL: usize = 8;
 
     const MIN_GAP: Duration = Duration::from_nanos(250);
 
@@ -107,7 +110,7 @@ impl Pace {
             if self.gap < Pace::MIN_GAP {
                 self.gap = Duration::ZERO;
             }
-        } else {
+        } else if self.messages < Pace::HANDFUL {
             self.gap = self.gap.saturating_mul(2).clamp(Pace::MIN_GAP, Pace::MAX_GAP);
         }
         self.bytes = 0;
@@ -143,6 +146,15 @@ mod tests {
             read(&mut pace, 1, 100);
         }
         assert_eq!(pace.gap, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_handful_of_messages_a_read_leaves_the_gap_as_it_is() {
+        let mut pace = Pace::new();
+        read(&mut pace, 3, 300);
+        let gap = pace.gap;
+        read(&mut pace, Pace::HANDFUL, 800);
+        assert_eq!(pace.gap, gap);
     }
 
     #[test]
