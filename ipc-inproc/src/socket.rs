@@ -81,9 +81,12 @@ impl Socket {
     pub(crate) fn unbind(&self, endpoint: impl ToEndpoint) -> Result<()> {
         let endpoint = endpoint.to_endpoint()?;
         let name = name_of(&endpoint, "unbind")?;
-        self.check().map_err(|kind| Error::new(kind, "unbind").at(endpoint.text()))?;
+        let check = || self.check().map_err(|kind| Error::new(kind, "unbind").at(endpoint.text()));
+        check()?;
         let owned = self.owner.as_ref().is_some_and(|owner| self.context.names().unbind(name, owner));
         if !owned {
+            // A context that is shut down lets go of all names: then this one may have been the pair's.
+            check()?;
             return Err(Error::new(ErrorKind::NotFound, "unbind")
                 .at(endpoint.text())
                 .with_detail("only a name that this pair is bound to can be unbound"));

@@ -179,3 +179,29 @@ fn shutdown_in_the_middle_of_everything_again_and_again() {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }
+
+#[test]
+fn an_unbind_that_a_shutdown_overtakes_is_terminated() {
+    for _ in 0..200 {
+        let context = Context::new();
+        let barrier = Arc::new(Barrier::new(8 + 1));
+        let threads: Vec<_> = (0..8)
+            .map(|number| {
+                let (context, barrier) = (context.clone(), Arc::clone(&barrier));
+                thread::spawn(move || {
+                    let name = format!("{NAME} {number}");
+                    let mut pair = context.bind(&name).unwrap();
+                    barrier.wait();
+                    loop {
+                        if let Err(error) = pair.unbind(&name).and_then(|()| pair.bind(&name)) {
+                            return error;
+                        }
+                    }
+                })
+            })
+            .collect();
+        barrier.wait();
+        context.shutdown();
+        threads.into_iter().for_each(|thread| terminated(Err::<(), _>(thread.join().unwrap())));
+    }
+}
