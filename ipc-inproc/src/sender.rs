@@ -67,6 +67,8 @@ impl InprocSender {
     fn send_some(&mut self, messages: &[&[u8]], attempt: &mut Attempt) -> Result<usize, ErrorKind> {
         loop {
             self.socket.check()?;
+            // Asked before the look: the other half lets go of the names when the peer has come and gone.
+            let hopeless = self.outbox.is_none() && self.socket.is_nameless();
             match self.push(messages) {
                 Ok(sent) => {
                     attempt.succeeded(&mut self.waiter);
@@ -80,7 +82,7 @@ impl InprocSender {
                 }
                 Err(Refused::NoMemory) => return Err(ErrorKind::LimitExceeded),
             }
-            if self.outbox.is_none() && self.socket.is_nameless() {
+            if hopeless && self.outbox.is_none() {
                 return Err(ErrorKind::NoPeer);
             }
             match attempt.next(&mut self.waiter)? {

@@ -268,3 +268,29 @@ fn a_sender_may_come_late_and_a_receiver_is_closed_only_when_the_last_has_gone()
     drop(third);
     fails(receiver.recv().map(<[u8]>::to_vec), ErrorKind::Disconnected);
 }
+
+/// The two halves learn of a peer that comes and goes each for itself, in any order.
+#[test]
+fn a_half_that_has_not_seen_its_peer_is_told_of_its_end_and_not_that_nobody_came() {
+    let visit = |number: u32| {
+        let context = Context::new();
+        for _ in 0..25 {
+            let (mut sender, mut receiver) = context.bind(NAME).unwrap().split();
+            let sending = thread::spawn(move || {
+                loop {
+                    match sender.try_send(b"hello").map_err(|error| error.kind()) {
+                        Ok(()) | Err(ErrorKind::WouldBlock) => {}
+                        Err(kind) => return kind,
+                    }
+                }
+            });
+            // Not before the other half is busy looking.
+            (0..number).for_each(|_| thread::yield_now());
+            drop(context.connect(NAME).unwrap());
+            fails(receiver.recv().map(<[u8]>::to_vec), ErrorKind::Disconnected);
+            assert_eq!(sending.join().unwrap(), ErrorKind::Disconnected);
+        }
+    };
+    // More than there are processors, so that a half is interrupted wherever it is.
+    thread::scope(|scope| (0..8).for_each(|number| _ = scope.spawn(move || visit(number))));
+}
