@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::{start, until};
 use ipc_inproc::{Context, ErrorKind, Receiver, Result, Sender};
 use std::fmt::Debug;
 use std::thread;
@@ -179,36 +182,44 @@ fn messages_of_a_peer_that_closed_are_read_and_then_it_is_disconnected() {
 }
 
 #[test]
-fn a_sender_blocked_when_its_peer_closes_wakes_with_disconnected() {
+fn a_sender_that_sleeps_when_its_peer_closes_wakes_with_disconnected() {
     let context = Context::new();
     let options = context.options().send_high_water_mark(1).recv_high_water_mark(1);
     let binder = options.bind(NAME).unwrap();
+    let receiver = options.bind_receiver("inproc://many").unwrap();
     let mut connector = options.connect(NAME).unwrap();
-    let blocked = thread::spawn(move || {
-        loop {
-            if let Err(error) = connector.send(b"again and again") {
-                return error.kind();
-            }
-        }
-    });
-    drop(binder);
-    assert_eq!(blocked.join().unwrap(), ErrorKind::Disconnected);
+    let mut sender = options.connect_sender("inproc://many").unwrap();
+    for message in [b"1", b"2"] {
+        connector.send(message).unwrap();
+        sender.send(message).unwrap();
+    }
+    let asleep = [start(move || connector.send(b"3")), start(move || sender.send(b"3"))];
+    until("both sleep", || asleep.iter().all(|(task, _)| task.sleeps()));
+    drop((binder, receiver));
+    until("both are woken", || asleep.iter().all(|(_, thread)| thread.is_finished()));
+    for (_, thread) in asleep {
+        fails(thread.join().unwrap(), ErrorKind::Disconnected);
+    }
 }
 
 #[test]
-fn senders_blocked_before_bind_go_on_at_bind() {
+fn senders_that_sleep_before_bind_go_on_at_bind() {
     let context = Context::new();
     let options = context.options().send_high_water_mark(1).recv_high_water_mark(1);
-    let blocked: Vec<_> = (0..3)
-        .map(|_| {
-            let mut sender = options.connect_sender(NAME).unwrap();
-            sender.send(b"1").unwrap();
-            fails(sender.try_send(b"2"), ErrorKind::WouldBlock);
-            thread::spawn(move || sender.send(b"2"))
-        })
-        .collect();
-    let _receiver = options.bind_receiver(NAME).unwrap();
-    for thread in blocked {
+    let mut connector = options.connect(NAME).unwrap();
+    connector.send(b"1").unwrap();
+    let mut asleep = vec![start(move || connector.send(b"2"))];
+    for _ in 0..3 {
+        let mut sender = options.connect_sender("inproc://many").unwrap();
+        sender.send(b"1").unwrap();
+        fails(sender.try_send(b"2"), ErrorKind::WouldBlock);
+        asleep.push(start(move || sender.send(b"2")));
+    }
+    until("all sleep", || asleep.iter().all(|(task, _)| task.sleeps()));
+    let _binder = options.bind(NAME).unwrap();
+    let _receiver = options.bind_receiver("inproc://many").unwrap();
+    until("all are woken", || asleep.iter().all(|(_, thread)| thread.is_finished()));
+    for (_, thread) in asleep {
         thread.join().unwrap().unwrap();
     }
 }
