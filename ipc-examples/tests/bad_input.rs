@@ -24,35 +24,39 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     part.is_empty() || text.windows(part.len()).any(|window| window == part)
 }
 
-/// Plays the roles; either all succeed and the last prints `line`, or one says why not.
-fn whole_or_a_clear_error(roles: &[Role], line: &[u8], before: &str) {
-    let folder = folder();
-    let transcripts = play(roles, folder.path(), false).unwrap();
-    let failed = |transcript: &&Transcript| !transcript.status.success();
-    if let Some(transcript) = transcripts.iter().find(failed) {
-        let text = String::from_utf8_lossy(&transcript.text);
-        assert_eq!(transcript.status.code(), Some(1), "{text}");
-        assert!(text.contains("Error"), "{text}");
-        assert!(!text.contains("panicked"), "{text}");
-        return;
+/// Plays the roles; all succeed, and the last prints `line` behind `before`.
+fn whole(roles: &[Role], line: &[u8], before: &str) {
+    let transcripts = play(roles, folder().path(), false).unwrap();
+    let said = |transcript: &Transcript| String::from_utf8_lossy(&transcript.text).into_owned();
+    for transcript in &transcripts {
+        assert!(transcript.status.success(), "{}: {}", transcript.status, said(transcript));
     }
-    let printed = &transcripts.last().unwrap().text;
+    let printed = transcripts.last().unwrap();
     let expected = [before.as_bytes(), line, b"\n"].concat();
-    assert!(contains(printed, &expected), "{:?}", String::from_utf8_lossy(printed));
+    assert!(contains(&printed.text, &expected), "{}", said(printed));
+}
+
+/// Plays a role, which fails and says why.
+fn a_clear_error(role: Role, why: &str) {
+    let transcripts = play(&[role], folder().path(), false).unwrap();
+    let text = String::from_utf8_lossy(&transcripts[0].text);
+    assert_eq!(transcripts[0].status.code(), Some(1), "{text}");
+    assert!(text.contains("Error") && text.contains(why), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
 }
 
 #[test]
 fn odd_lines_get_through_readwritepipe() {
     for line in lines() {
         let answers: [&[u8]; 2] = [&line, b"second"];
-        whole_or_a_clear_error(&[ours("readwritepipe", &answers)], &line, "are as follows:\n");
+        whole(&[ours("readwritepipe", &answers)], &line, "are as follows:\n");
     }
 }
 
 #[test]
 fn odd_lines_get_through_pipedemo() {
     for line in lines() {
-        whole_or_a_clear_error(&[ours("pipedemo", &[&line])], &line, "Entered message : ");
+        whole(&[ours("pipedemo", &[&line])], &line, "Entered message : ");
     }
 }
 
@@ -60,19 +64,31 @@ fn odd_lines_get_through_pipedemo() {
 fn odd_lines_get_through_writefifo_and_readfifo() {
     for line in lines() {
         let roles = [ours("writefifo", &[&line]), ours("readfifo", &[])];
-        whole_or_a_clear_error(&roles, &line, "Read from the FIFO Pipe: ");
+        whole(&roles, &line, "Read from the FIFO Pipe: ");
     }
+}
+
+#[test]
+fn a_line_with_a_nul_in_it_is_a_clear_error_of_writefifo() {
+    // The C program at the other end takes what stands before it for all.
+    let roles = [ours("writefifo", &[b"be\0fore"]), ours("readfifo", &[])];
+    let played = play(&roles, folder().path(), false).unwrap();
+    let said = played.iter().map(|played| String::from_utf8_lossy(&played.text)).collect::<Vec<_>>();
+    assert!(played.iter().all(|played| played.status.code() == Some(1)), "{said:?}");
+    assert!(said[0].contains("it cannot contain a NUL byte"), "{}", said[0]);
+    assert!(said[1].contains("Disconnected"), "{}", said[1]);
 }
 
 #[test]
 fn odd_lines_get_through_messageqsend_and_messageqrecv() {
     for line in lines() {
-        let roles = [ours("messageqsend", &[&line]), after_end(ours("messageqrecv", &[]), 0)];
+        let sender = ours("messageqsend", &[&line]);
         if line.len() > 8192 {
-            // Longer than the system takes (msgmax). The receiver would wait for another message.
-            whole_or_a_clear_error(&roles[..1], &line, "");
+            // The receiver would wait for another message.
+            a_clear_error(sender, "msgmax");
         } else {
-            whole_or_a_clear_error(&roles, &line, "The message received is ");
+            let roles = [sender, after_end(ours("messageqrecv", &[]), 0)];
+            whole(&roles, &line, "The message received is ");
         }
     }
 }
@@ -92,11 +108,12 @@ fn a_line_too_long_for_the_queue_leaves_no_queue() {
 #[test]
 fn odd_lines_get_through_writememory_and_readmemory() {
     for line in lines() {
-        let roles = [ours("writememory", &[&line]), after_end(ours("readmemory", &[]), 0)];
+        let writer = ours("writememory", &[&line]);
         if line.len() > 1023 {
-            whole_or_a_clear_error(&roles[..1], &line, "");
+            a_clear_error(writer, "room for 1023");
         } else {
-            whole_or_a_clear_error(&roles, &line, "Data read from memory: ");
+            let roles = [writer, after_end(ours("readmemory", &[]), 0)];
+            whole(&roles, &line, "Data read from memory: ");
         }
     }
 }
@@ -138,7 +155,7 @@ fn odd_lines_get_through_udpc_and_udps() {
         let client = ours("udpc", &[&line]);
         let roles =
             [after_output(client, 1, "Waiting for the message from the client"), ours("udps", &[&line])];
-        whole_or_a_clear_error(&roles, &line, "Message received from the client: ");
+        whole(&roles, &line, "Message received from the client: ");
     }
 }
 
