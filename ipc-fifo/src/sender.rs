@@ -3,6 +3,7 @@
 mod fragments;
 
 use crate::end::{WriteEnd, capacity, set_capacity};
+use crate::fork::Origin;
 use crate::name::{self, Name, Owned, Side};
 use crate::open::{self, Meeting};
 use fragments::Fragments;
@@ -49,6 +50,7 @@ pub struct FifoSender {
     wire: Wire,
     endpoint: Endpoint,
     gone: bool,
+    origin: Origin,
 }
 
 #[derive(Debug)]
@@ -124,12 +126,13 @@ impl FifoSender {
         endpoint: &Endpoint,
     ) -> Result<FifoSender> {
         set_capacity(end.as_fd(), endpoint)?;
+        let origin = Origin::here().map_err(|error| Error::from_io(error, "open"))?;
         let wire = match endpoint.options().framing.unwrap_or_default() {
-            Framing::Length => Wire::Fragments(Fragments::new(end, endpoint)?),
+            Framing::Length => Wire::Fragments(Fragments::new(end, endpoint, origin)?),
             _ => Wire::Stream(FramedSender::new(end, endpoint)),
         };
         let endpoint = endpoint.clone();
-        Ok(FifoSender { name, meeting, wire, endpoint, gone: false })
+        Ok(FifoSender { name, meeting, wire, endpoint, gone: false, origin })
     }
 
     /// Waits until somebody has opened the FIFO for reading.
@@ -192,12 +195,23 @@ impl FifoSender {
         self.meeting.is_some() && !broken
     }
 
+    /// Fails in a forked child: it shares the parent's number as a writer, and a message half-way out.
+    fn check_origin(&self, operation: &'static str) -> Result<()> {
+        if self.origin.is_here() {
+            return Ok(());
+        }
+        let detail = "it was opened before a fork, by the parent; open another one in the child";
+        let error = Error::new(ErrorKind::Unsupported, operation).with_detail(detail);
+        Err(error.at(self.endpoint.text()))
+    }
+
     /// Sends with `send`, to the first receiver that stays long enough.
     fn send_with<T>(
         &mut self,
         wait: Wait,
         mut send: impl FnMut(&mut Wire, Wait) -> Result<T>,
     ) -> Result<T> {
+        self.check_origin("send")?;
         if self.gone {
             return Err(Error::new(ErrorKind::Disconnected, "send").at(self.endpoint.text()));
         }
@@ -238,6 +252,7 @@ impl Sender for FifoSender {
     }
 
     fn flush(&mut self, wait: Wait) -> Result<()> {
+        self.check_origin("flush")?;
         match &mut self.wire {
             Wire::Fragments(_) => Ok(()),
             Wire::Stream(stream) => stream.flush(wait),

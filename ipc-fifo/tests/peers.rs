@@ -289,11 +289,13 @@ fn sigpipe_does_not_kill_a_sender() {
 #[test]
 fn a_forked_child_cannot_send_in_its_parents_name() {
     let place = Place::new();
-    let mut receiver = FifoReceiver::bind(place.endpoint("")).unwrap();
-    let parent = Role::start("parent whose child sends", &place.endpoint(""));
-    assert_eq!(receiver.recv().unwrap(), b"from the parent");
-    assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
-    parent.join();
+    for options in ["", "?framing=lines"] {
+        let mut receiver = FifoReceiver::bind(place.endpoint(options)).unwrap();
+        let parent = Role::start("parent whose child sends", &place.endpoint(options));
+        assert_eq!(receiver.recv().unwrap(), b"from the parent");
+        assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Disconnected);
+        parent.join();
+    }
 }
 
 #[test]

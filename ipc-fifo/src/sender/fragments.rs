@@ -31,7 +31,7 @@ impl Fragments {
     /// Pieces of at most so many bytes are copied to stand behind their header.
     const SHORT: usize = 1024;
 
-    pub(super) fn new(end: WriteEnd, endpoint: &Endpoint) -> Result<Self> {
+    pub(super) fn new(end: WriteEnd, endpoint: &Endpoint, origin: Origin) -> Result<Self> {
         let options = endpoint.options();
         Ok(Fragments {
             writer: register(end.as_fd())?,
@@ -44,7 +44,7 @@ impl Fragments {
             // page by page, several times slower than if it sleeps until there is much room.
             waiter: Waiter::new(options.waiting.unwrap_or(Waiting::Block)),
             batch: Vec::new(),
-            origin: Origin::here().map_err(|error| Error::from_io(error, "open"))?,
+            origin,
         })
     }
 
@@ -128,10 +128,6 @@ impl Fragments {
     }
 
     fn check(&self, message: &[u8], wait: Wait) -> Result<()> {
-        if !self.origin.is_here() {
-            let detail = "it was opened before a fork, by the parent; open another one in the child";
-            return Err(Error::new(ErrorKind::Unsupported, "send").with_detail(detail));
-        }
         if message.len() > self.max_message {
             return Err(Error::new(ErrorKind::MessageTooLarge, "send").with_limit(
                 "max_message",
