@@ -1,7 +1,8 @@
 //! The steps of `test-all`, one after another, each timed; a failing one names the command that repeats
 //! it.
 
-use crate::leftovers::Objects;
+use crate::leftovers::Leftovers;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -58,9 +59,9 @@ pub(crate) fn test_all(names: &[String]) -> Result<(), String> {
         if names.is_empty() || names.iter().any(|name| name == step.name) {
             println!("\n==> {}: {}", step.name, step.shown());
             let start = Instant::now();
-            let before = Objects::now();
-            step.run()?;
-            before.nothing_left_behind().map_err(|problem| step.failed(&problem))?;
+            let leftovers = Leftovers::before()?;
+            step.run(leftovers.folder())?;
+            leftovers.nothing_left().map_err(|problem| step.failed(&problem))?;
             times.push((step.name, start.elapsed()));
         }
     }
@@ -81,12 +82,13 @@ pub(crate) fn list() {
 }
 
 impl Step {
-    fn run(&self) -> Result<(), String> {
+    fn run(&self, temporary: &Path) -> Result<(), String> {
         let mut words = self.command.split(' ');
         let program = words.next().unwrap_or_default();
         let status = Command::new(program)
             .args(words)
             .envs(self.environment.iter().copied())
+            .env("TMPDIR", temporary)
             .status()
             .map_err(|error| format!("{program} cannot be run: {error}"))?;
         if status.success() {
