@@ -40,6 +40,8 @@ pub struct Deframer {
     scanned: usize,
     /// Inside a message that is too long: what comes is dropped, up to the next delimiter.
     skipping: bool,
+    /// How much of it has been dropped since it was last told.
+    skipped: usize,
     /// The stream can be read no further, because a length in it was not to be believed.
     broken: bool,
     /// How many messages have been short since the last long one.
@@ -55,6 +57,10 @@ impl Deframer {
 
     const HEAD: usize = 4;
 
+    /// After so many bytes of a message that is passed over, it is told again, so that one without an end
+    /// holds no call that is not to wait.
+    const TOLD_AGAIN: usize = 1 << 20;
+
     /// A deframer that believes no message longer than `max_message`, and holds nothing yet.
     pub fn new(framing: Framing, max_message: usize) -> Self {
         Deframer {
@@ -65,6 +71,7 @@ impl Deframer {
             end: 0,
             scanned: 0,
             skipping: false,
+            skipped: 0,
             broken: false,
             short_messages: 0,
         }
@@ -76,7 +83,8 @@ impl Deframer {
     /// # Errors
     ///
     /// [`MessageTooLarge`](ErrorKind::MessageTooLarge). After it, `lines` and `nul` go on behind the
-    /// message; `length` and `fixed` cannot, and fail again at every call.
+    /// message, and fail again after each further mebibyte of it; `length` and `fixed` cannot, and fail
+    /// again at every call.
     pub fn next_message(&mut self) -> Result<Option<Range<usize>>> {
         match self.framing {
             Framing::Length => match self.announced()? {
@@ -184,13 +192,19 @@ impl Deframer {
                 self.start += length + usize::from(found.is_some());
                 self.scanned = 0;
                 self.skipping = found.is_none();
-                if self.skipping {
+                if !self.skipping {
+                    continue;
+                }
+                self.skipped = self.skipped.saturating_add(length);
+                if self.skipped < Deframer::TOLD_AGAIN {
                     return Ok(None);
                 }
-                continue;
+                self.skipped = 0;
+                return Err(self.too_large(self.max_message.saturating_add(Deframer::TOLD_AGAIN)));
             }
             if length > self.max_message {
                 self.skipping = true;
+                self.skipped = 0;
                 return Err(self.too_large(length));
             }
             self.scanned = length;

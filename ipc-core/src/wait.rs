@@ -266,7 +266,10 @@ fn poll_one(fd: BorrowedFd<'_>, events: PollFlags, limit: Option<Duration>) -> i
 
 /// Whether this thread may run on one processor only.
 pub(crate) fn one_processor() -> bool {
-    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return true };
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else {
+        // There are more processors than the set has room for, or nobody may ask.
+        return std::thread::available_parallelism().map_or(true, |count| count.get() < 2);
+    };
     (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).take(2).count() < 2
 }
 

@@ -143,6 +143,19 @@ fn a_line_that_is_too_long_is_told_once_and_passed_over() {
 }
 
 #[test]
+fn a_line_that_does_not_end_is_told_again_for_each_mebibyte_that_is_passed_over() {
+    const MIB: usize = 1 << 20;
+    let wire = [vec![b'x'; 3 * MIB + MIB / 2], b"\ntwo\n".to_vec()].concat();
+    for piece in [4096, 60_000] {
+        let mut said = deframe(Framing::Lines, 10, &wire, &[piece]);
+        assert_eq!(said.pop(), Some(Said::Message(b"two".into())));
+        // Once when it gets too long, and three times more.
+        assert_eq!(said.len(), 4);
+        assert!(said.iter().all(|said| *said == Said::Error(ErrorKind::MessageTooLarge)));
+    }
+}
+
+#[test]
 fn a_length_over_the_limit_is_refused_before_anything_is_allocated() {
     let mut deframer = Deframer::new(Framing::Length, 1 << 20);
     deframer.spare()[..4].copy_from_slice(&u32::MAX.to_le_bytes());

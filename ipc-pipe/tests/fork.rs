@@ -2,7 +2,7 @@
 //! test after the other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use ipc_pipe::{ErrorKind, Receiver, Sender, fork, pipe};
+use ipc_pipe::{ErrorKind, Options, Receiver, Sender, fork, pipe, pipe_with};
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() {
-    let tests: [(&str, fn()); 7] = [
+    let tests: [(&str, fn()); 8] = [
         ("a_child_sends_to_its_parent", a_child_sends_to_its_parent),
         ("a_child_receives_until_its_parent_stops", a_child_receives_until_its_parent_stops),
         ("the_end_is_seen_though_the_child_lives_on", the_end_is_seen_though_the_child_lives_on),
         ("a_child_that_fails_or_panics_says_so", a_child_that_fails_or_panics_says_so),
         ("a_child_can_be_killed_and_waited_for_twice", a_child_can_be_killed_and_waited_for_twice),
         ("a_child_drops_nothing_of_its_parents", a_child_drops_nothing_of_its_parents),
+        ("a_child_does_not_finish_what_its_parent_sends", a_child_does_not_finish_what_its_parent_sends),
         ("with_other_threads_fork_is_refused", with_other_threads_fork_is_refused),
     ];
     for (name, test) in tests {
@@ -103,6 +104,20 @@ fn a_child_drops_nothing_of_its_parents() {
     let ((), mut child) = fork((), || Ok(())).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(file.path().exists(), "the child has removed its parent's file");
+}
+
+fn a_child_does_not_finish_what_its_parent_sends() {
+    let (mut sender, mut receiver) = pipe_with(&Options::default().capacity(65_536)).unwrap();
+    // A part of it goes out, and the sender keeps the rest.
+    let message = vec![7; 80_000];
+    sender.try_send(&message).unwrap();
+    // What has gone out is read, so that there is room for the rest.
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let ((mut sender, mut receiver), mut child) = fork((sender, receiver), || Ok(())).unwrap();
+    assert!(child.wait().unwrap().success());
+    sender.send(b"next").unwrap();
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), message);
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), b"next");
 }
 
 fn with_other_threads_fork_is_refused() {

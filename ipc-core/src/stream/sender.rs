@@ -19,6 +19,8 @@ pub struct FramedSender<W: Write + AsFd> {
     /// that rest has gone out since.
     rest: Vec<u8>,
     rest_sent: usize,
+    /// The process that accepted it.
+    rest_owner: u32,
     /// A part of a message has gone out and the rest never will.
     disconnected: bool,
     /// Where short frames are put together, so that one plain write takes them.
@@ -50,6 +52,7 @@ impl<W: Write + AsFd> FramedSender<W> {
             endpoint: Arc::clone(endpoint.text()),
             rest: Vec::new(),
             rest_sent: 0,
+            rest_owner: 0,
             disconnected: false,
             short: Vec::new(),
         }
@@ -175,8 +178,7 @@ impl<W: Write + AsFd> FramedSender<W> {
                         return Ok(accepted);
                     }
                     if is_out_of_time(&error) {
-                        self.rest.clear();
-                        self.rest_sent = 0;
+                        self.begin_rest();
                         self.rest.extend_from_slice(self.short.get(sent..end).unwrap_or_default());
                         return Ok(accepted);
                     }
@@ -215,9 +217,14 @@ impl<W: Write + AsFd> FramedSender<W> {
         self.sink.write_vectored(slices)
     }
 
-    fn keep_rest(&mut self, frame: &Frame<'_>, mut sent: usize) {
+    fn begin_rest(&mut self) {
         self.rest.clear();
         self.rest_sent = 0;
+        self.rest_owner = std::process::id();
+    }
+
+    fn keep_rest(&mut self, frame: &Frame<'_>, mut sent: usize) {
+        self.begin_rest();
         for part in frame.parts() {
             let skip = sent.min(part.len());
             sent -= skip;
@@ -283,7 +290,8 @@ impl<W: Write + AsFd + Send> Sender for FramedSender<W> {
 /// Tries for [`LINGER`](FramedSender::LINGER) to get out what was accepted.
 impl<W: Write + AsFd> Drop for FramedSender<W> {
     fn drop(&mut self) {
-        if !self.rest.is_empty() {
+        // A forked child has a copy of the rest, which its parent sends.
+        if !self.rest.is_empty() && self.rest_owner == std::process::id() {
             // The receiver is told by what it gets: `Truncated`.
             let _ = self.send_rest(&mut Attempt::new(Wait::timeout(Self::LINGER)));
         }
