@@ -1,66 +1,25 @@
-//! POSIX segments: names, owners, modes, whole or not at all.
+//! POSIX segments: names, owners, modes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(unsafe_code)] // to read what the kernel says of a traced process
 
 mod common;
 
-use common::{Name, child, is_root, own_shm, role, say, start, unique};
+use common::{Name, child, is_root, kind, role, say, start, unique};
 use ipc_shm::{ErrorKind, Segment, SegmentOptions, Wait};
-use nix::errno::Errno;
-use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::Barrier;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
-
-fn kind<T: std::fmt::Debug>(result: ipc_shm::Result<T>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
 
 /// What second processes do.
 #[test]
 fn child_process() {
     let Some((role, argument)) = role() else { return };
     match role.as_str() {
-        "own until killed" => {
-            let segment = Segment::create(&argument, 4096).unwrap();
-            segment.write_at(0, b"orphan").unwrap();
-            say("made");
-            let _segment = segment;
-            loop {
-                std::thread::park();
-            }
-        }
-        "make one" => {
-            say(&nix::unistd::gettid().to_string());
-            std::io::stdin().read_line(&mut String::new()).unwrap();
-            let _begin = std::os::unix::process::parent_id();
-            let made = SegmentOptions::new(8192)
-                .create_with(&argument, |segment| segment.write_at(8192 - 8, &u64::MAX.to_ne_bytes()));
-            let _end = std::os::unix::process::parent_id();
-            drop(made.unwrap());
-        }
-        "be killed while filling it in" => {
-            let made = SegmentOptions::new(4096).create_with(&argument, |segment| {
-                segment.write_at(0, b"half")?;
-                assert!(!Path::new("/dev/shm").join(&argument["shm://".len()..]).exists());
-                say("half-made");
-                loop {
-                    std::thread::park();
-                }
-            });
-            made.unwrap();
-        }
         "squat" => {
             File::create_new(&argument).unwrap().set_len(4096).unwrap();
             fs::set_permissions(&argument, fs::Permissions::from_mode(0o666)).unwrap();
@@ -82,7 +41,6 @@ fn child_process() {
             Segment::open(&argument).unwrap().read_at(100, &mut text).unwrap();
             say(str::from_utf8(&text).unwrap());
         }
-        "fill a small /dev/shm" => fill_a_small_shm(),
         other => panic!("no such role: {other}"),
     }
 }
@@ -124,193 +82,6 @@ fn a_name_whose_owner_lives_is_in_use() {
     let error = Segment::create(&name.endpoint, 4096).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(error.to_string().contains("its owner is alive"), "{error}");
-}
-
-#[test]
-fn a_name_whose_owner_was_killed_is_taken_over() {
-    let name = Name::new("stale");
-    let mut owner = start(child("own until killed", &name.endpoint));
-    assert_eq!(owner.hear(), "made");
-    assert_eq!(kind(Segment::create(&name.endpoint, 4096)), ErrorKind::AddrInUse);
-    owner.kill();
-    let orphan = Segment::open(&name.endpoint).unwrap();
-    assert_eq!(orphan.owner_is_alive(), Some(false));
-    let ours = Segment::create(&name.endpoint, 100).unwrap();
-    assert_eq!((ours.len(), orphan.len()), (100, 4096));
-    assert!(ours.is_current() && !orphan.is_current());
-    let mut text = [0; 6];
-    orphan.read_at(0, &mut text).unwrap();
-    assert_eq!(&text, b"orphan");
-}
-
-#[test]
-fn of_eight_who_race_for_a_stale_name_one_wins() {
-    for _ in 0..20 {
-        let name = Name::new("race");
-        let mut owner = start(child("own until killed", &name.endpoint));
-        assert_eq!(owner.hear(), "made");
-        owner.kill();
-        let barrier = Barrier::new(8);
-        let winners: Vec<Segment> = std::thread::scope(|scope| {
-            let race = || {
-                barrier.wait();
-                match Segment::create(&name.endpoint, 64) {
-                    Ok(segment) => Some(segment),
-                    Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::AddrInUse);
-                        None
-                    }
-                }
-            };
-            let racers: Vec<_> = (0..8).map(|_| scope.spawn(race)).collect();
-            racers.into_iter().filter_map(|racer| racer.join().unwrap()).collect()
-        });
-        assert_eq!(winners.len(), 1);
-        assert!(winners[0].is_current());
-    }
-}
-
-/// Starts a process that makes a segment, and kills it where it is about to make the system call of this
-/// number, counted from the beginning of `create`; the rest of it never happens. Whether there was such a
-/// call: `false` if `create` made fewer, and the process was killed after it.
-fn kill_a_maker_at(call: usize, endpoint: &str) -> Result<bool, Errno> {
-    let mut maker = child("make one", endpoint);
-    maker.stdin(Stdio::piped());
-    let mut maker = start(maker);
-    let thread = Pid::from_raw(maker.hear().parse().unwrap());
-    // The process is this one's child, which may trace it also where only ancestors may.
-    ptrace::seize(thread, Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL)?;
-    ptrace::interrupt(thread)?;
-    waitpid(thread, Some(WaitPidFlag::__WALL))?;
-    maker.tell("go");
-    let (mut calls, mut signal) = (None, None);
-    let was_made = loop {
-        ptrace::syscall(thread, signal.take())?;
-        match waitpid(thread, Some(WaitPidFlag::__WALL))? {
-            WaitStatus::PtraceSyscall(_) => {
-                let info = ptrace::syscall_info(thread)?;
-                if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
-                    continue;
-                }
-                // SAFETY: it is an entry, as was seen, and the kernel has filled in that field.
-                let number = unsafe { info.u.entry }.nr as libc::c_long;
-                match &mut calls {
-                    // It asks for its parent's number before `create`, and again after it.
-                    None if number == libc::SYS_getppid => calls = Some(0),
-                    None => {}
-                    Some(_) if number == libc::SYS_getppid => break false,
-                    Some(made) if *made == call => break true,
-                    Some(made) => *made += 1,
-                }
-            }
-            WaitStatus::Stopped(_, raised) => signal = Some(raised),
-            WaitStatus::PtraceEvent(..) => {}
-            ended => panic!("it has ended: {ended:?}"),
-        }
-    };
-    if thread.as_raw() != maker.id().cast_signed() {
-        // A process has ended when its tracer has taken note of the end of each thread.
-        kill(Pid::from_raw(maker.id().cast_signed()), Signal::SIGKILL)?;
-        while !matches!(waitpid(thread, Some(WaitPidFlag::__WALL))?, WaitStatus::Signaled(..)) {}
-    }
-    maker.kill();
-    Ok(was_made)
-}
-
-/// What is there under a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    Stale,
-    Whole,
-}
-
-fn find(name: &Name) -> Found {
-    match Segment::open(&name.endpoint) {
-        Ok(segment) if segment.len() == 4096 => {
-            let mut text = [0; 6];
-            segment.read_at(0, &mut text).unwrap();
-            assert_eq!(&text, b"orphan");
-            Found::Stale
-        }
-        Ok(segment) => {
-            assert_eq!(segment.len(), 8192);
-            assert_eq!(segment.atomic_u64(8192 - 8).unwrap().load(Acquire), u64::MAX);
-            assert_eq!(fs::metadata(&name.file).unwrap().mode() & 0o777, 0o600);
-            Found::Whole
-        }
-        Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::NotFound);
-            assert!(!name.file.exists());
-            Found::Nothing
-        }
-    }
-}
-
-/// Kills makers at each system call of `create` in turn: what was found under the name after each.
-fn kill_makers(name: &Name, prepare: impl Fn()) -> Option<Vec<Found>> {
-    let mut found = Vec::new();
-    for call in 0.. {
-        prepare();
-        match kill_a_maker_at(call, &name.endpoint) {
-            Ok(was_made) => {
-                found.push(find(name));
-                // Whatever it has left, the next gets the name.
-                drop(Segment::create(&name.endpoint, 64).unwrap());
-                assert!(!name.file.exists());
-                if !was_made {
-                    break;
-                }
-            }
-            Err(Errno::EPERM | Errno::EACCES | Errno::ENOSYS) if call == 0 => {
-                println!("skipped: processes may not be traced here");
-                return None;
-            }
-            Err(errno) => panic!("{errno}"),
-        }
-    }
-    println!("killed at {} system calls, and after them", found.len() - 1);
-    Some(found)
-}
-
-#[test]
-fn a_maker_killed_at_each_of_its_system_calls_leaves_a_whole_segment_or_none() {
-    let name = Name::new("kill");
-    let Some(found) = kill_makers(&name, || {}) else { return };
-    let whole = found.iter().position(|found| *found == Found::Whole).unwrap();
-    assert!(whole > 0 && found[..whole].iter().all(|found| *found == Found::Nothing), "{found:?}");
-    assert!(found[whole..].iter().all(|found| *found == Found::Whole), "{found:?}");
-}
-
-#[test]
-fn who_is_killed_while_it_takes_a_name_over_leaves_the_old_segment_none_or_its_own() {
-    let name = Name::new("kill-over");
-    let leave_a_stale_one = || {
-        let mut owner = start(child("own until killed", &name.endpoint));
-        assert_eq!(owner.hear(), "made");
-        owner.kill();
-    };
-    let Some(found) = kill_makers(&name, leave_a_stale_one) else { return };
-    let at = |what| found.iter().position(|found| *found == what).unwrap();
-    let (nothing, whole) = (at(Found::Nothing), at(Found::Whole));
-    assert!(at(Found::Stale) == 0 && 0 < nothing && nothing < whole, "{found:?}");
-    for (at, found) in found.iter().enumerate() {
-        let expected = match at {
-            at if at < nothing => Found::Stale,
-            at if at < whole => Found::Nothing,
-            _ => Found::Whole,
-        };
-        assert_eq!(*found, expected, "call {at}");
-    }
-}
-
-#[test]
-fn a_maker_killed_while_it_fills_the_segment_in_leaves_none() {
-    let name = Name::new("half");
-    let mut maker = start(child("be killed while filling it in", &name.endpoint));
-    assert_eq!(maker.hear(), "half-made");
-    maker.kill();
-    assert!(!name.file.exists());
 }
 
 #[test]
@@ -472,17 +243,6 @@ fn what_is_not_an_object_is_refused_and_survives() {
 }
 
 #[test]
-fn a_segment_that_is_too_short_is_refused() {
-    let name = Name::new("short");
-    let _segment = Segment::create(&name.endpoint, 100).unwrap();
-    let error = SegmentOptions::new(101).open(&name.endpoint, Wait::Never).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::GeometryMismatch);
-    assert!(error.to_string().contains("it has 100 bytes; at least 101 are needed"), "{error}");
-    assert_eq!(SegmentOptions::new(100).open(&name.endpoint, Wait::Never).unwrap().len(), 100);
-    assert_eq!(kind(Segment::create(&name.endpoint, 0)), ErrorKind::GeometryMismatch);
-}
-
-#[test]
 fn names_of_255_bytes_and_odd_ones_work_and_others_are_refused() {
     for name in ["#1", "a b", "grüße", "x%3Fy"] {
         let endpoint = format!("shm://{}-{name}", unique("odd"));
@@ -501,74 +261,4 @@ fn names_of_255_bytes_and_odd_ones_work_and_others_are_refused() {
         assert_eq!(kind(Segment::create(wrong, 1)), ErrorKind::InvalidEndpoint, "{wrong}");
     }
     assert_eq!(kind(Segment::create("fifo:///tmp/x", 1)), ErrorKind::UnknownScheme);
-}
-
-#[test]
-fn a_segment_beyond_all_memory_is_refused() {
-    let name = Name::new("huge");
-    for size in [1 << 50, isize::MAX as usize, usize::MAX] {
-        assert_eq!(kind(Segment::create(&name.endpoint, size)), ErrorKind::LimitExceeded, "{size}");
-    }
-    assert!(!name.file.exists());
-}
-
-#[test]
-fn four_gib_cost_nothing_until_they_are_touched() {
-    let name = Name::new("4g");
-    let four_gib = 4 << 30;
-    let segment = match Segment::create(&name.endpoint, four_gib) {
-        Ok(segment) => segment,
-        Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::LimitExceeded);
-            println!("skipped: {error}");
-            return;
-        }
-    };
-    let blocks = || fs::metadata(&name.file).unwrap().blocks();
-    assert_eq!((segment.len(), blocks()), (four_gib, 0));
-    segment.write_at(four_gib - 3, b"end").unwrap();
-    assert!(blocks() * 512 <= 4 << 20, "one page, small or huge");
-}
-
-#[test]
-fn reserved_room_is_taken_at_once_and_other_room_when_touched() {
-    let name = Name::new("reserve");
-    let segment = SegmentOptions::new(3 << 20).create(&name.endpoint).unwrap();
-    assert_eq!(fs::metadata(&name.file).unwrap().blocks() * 512, 3 << 20);
-    drop(segment);
-    let segment = SegmentOptions::new(3 << 20).reserve(false).create(&name.endpoint).unwrap();
-    assert_eq!(fs::metadata(&name.file).unwrap().blocks(), 0);
-    drop(segment);
-}
-
-#[test]
-fn a_full_dev_shm_is_an_error_that_names_its_free_space() {
-    if !is_root() {
-        return;
-    }
-    let mut filler = start(child("fill a small /dev/shm", ""));
-    assert_eq!(filler.hear(), "done");
-    filler.finish();
-}
-
-/// In a mount namespace of its own, with a `/dev/shm` of one MiB.
-fn fill_a_small_shm() {
-    own_shm("size=1M");
-    let half = Segment::create("shm://half", 512 << 10).unwrap();
-    let names = || fs::read_dir("/dev/shm").unwrap().count();
-    for options in [SegmentOptions::new(513 << 10), SegmentOptions::new(513 << 10).reserve(false)] {
-        let error = options.create("shm://more").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
-        let limit = error.limit().unwrap();
-        assert_eq!((limit.name, limit.value), ("the free space of /dev/shm", 512 << 10));
-        assert!(limit.remedy.contains("remount"));
-        assert_eq!(names(), 1, "nothing half-made");
-    }
-    drop(half);
-    // All of it may be touched.
-    let whole = Segment::create("shm://whole", 1 << 20).unwrap();
-    whole.write_at(0, &vec![7; 1 << 20]).unwrap();
-    drop(whole);
-    assert_eq!(names(), 0);
-    say("done");
 }

@@ -125,6 +125,11 @@ impl Drop for Running {
     }
 }
 
+/// What went wrong.
+pub(crate) fn kind<T: std::fmt::Debug>(result: ipc_shm::Result<T>) -> ipc_shm::ErrorKind {
+    result.unwrap_err().kind()
+}
+
 /// Whether this process is root, which tests with other users need; says so if not.
 pub(crate) fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();

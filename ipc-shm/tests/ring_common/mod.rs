@@ -17,6 +17,11 @@ pub(crate) fn name() -> String {
     format!("shm://{}", names::unique())
 }
 
+/// What went wrong.
+pub(crate) fn kind<T>(result: ipc_shm::Result<T>) -> ipc_shm::ErrorKind {
+    result.map(|_| ()).unwrap_err().kind()
+}
+
 /// Looks until it is so; fails after ten seconds.
 pub(crate) fn until(what: &str, mut look: impl FnMut() -> bool) {
     let started = Instant::now();
