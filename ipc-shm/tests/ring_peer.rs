@@ -48,6 +48,24 @@ fn child() {
                 }
             }
         }
+        "send from a new pid namespace" => {
+            // It has said before where it is.
+            drop(Ring::one_way(4096).unwrap().sender().unwrap());
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).unwrap();
+            // SAFETY: the child uses what it makes itself only.
+            match unsafe { nix::unistd::fork() }.unwrap() {
+                nix::unistd::ForkResult::Child => {
+                    let mut sender = ShmSender::connect(&name).unwrap();
+                    sender.send(b"from there").unwrap();
+                    common::wait_for_end_of_input();
+                    // SAFETY: ends the process, without a word to the other.
+                    unsafe { libc::_exit(0) };
+                }
+                nix::unistd::ForkResult::Parent { child } => {
+                    nix::sys::wait::waitpid(child, None).unwrap();
+                }
+            }
+        }
         other => panic!("no such task: {other}"),
     }
 }
@@ -127,6 +145,20 @@ fn the_death_of_a_peer_in_another_pid_namespace_shows_by_its_locks() {
     child.kill_and_leave();
     while receiver.recv_timeout(10 * SECOND).is_ok() {}
     assert_eq!(kind(receiver.recv()), ErrorKind::Disconnected);
+}
+
+#[test]
+fn a_process_forked_into_a_new_pid_namespace_says_that_it_is_there() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: only root may make pid namespaces");
+    }
+    let name = name();
+    let mut receiver = ShmReceiver::bind(&name).unwrap();
+    let mut child = Child::start("send from a new pid namespace", &name);
+    assert_eq!(receiver.recv_timeout(10 * SECOND).unwrap(), b"from there");
+    assert_eq!(kind(receiver.recv_timeout(Duration::from_millis(60))), ErrorKind::TimedOut, "it lives");
+    assert!(child.succeeds());
+    assert_eq!(kind(receiver.recv_timeout(10 * SECOND)), ErrorKind::Disconnected);
 }
 
 /// A side that says whose it is, and nothing else yet: a process of this id, which has ended.

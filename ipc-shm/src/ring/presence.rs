@@ -238,8 +238,8 @@ fn start_time_in(path: &str) -> Option<u64> {
     fields.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// The number of this process's pid namespace; 0 if it is not known.
+/// The number of this process's pid namespace; 0 if it is not known. Not to be kept: a forked child may be in
+/// another one.
 fn namespace() -> u64 {
-    static NAMESPACE: OnceLock<u64> = OnceLock::new();
-    *NAMESPACE.get_or_init(|| fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino()))
+    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
 }
