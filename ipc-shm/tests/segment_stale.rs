@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Name, child, kind, role, say, start};
+use common::{Name, Running, child, kind, role, say, start};
 use ipc_shm::{ErrorKind, Segment, SegmentOptions};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
@@ -33,6 +33,12 @@ fn child_process() {
                 std::thread::park();
             }
         }
+        "own, then keep the name" => {
+            let mut segment = Segment::create(&argument, 100).unwrap();
+            say("made");
+            std::io::stdin().read_line(&mut String::new()).unwrap();
+            segment.keep_name().unwrap();
+        }
         "make one" => {
             say(&nix::unistd::gettid().to_string());
             std::io::stdin().read_line(&mut String::new()).unwrap();
@@ -40,7 +46,9 @@ fn child_process() {
             let made = SegmentOptions::new(8192)
                 .create_with(&argument, |segment| segment.write_at(8192 - 8, &u64::MAX.to_ne_bytes()));
             let _end = std::os::unix::process::parent_id();
-            drop(made.unwrap());
+            if let Err(error) = made {
+                say(&format!("{:?}", error.kind()));
+            }
         }
         "be killed while filling it in" => {
             let made = SegmentOptions::new(4096).create_with(&argument, |segment| {
@@ -101,10 +109,17 @@ fn of_eight_who_race_for_a_stale_name_one_wins() {
     }
 }
 
-/// Starts a process that makes a segment, and kills it where it is about to make the system call of this
-/// number, counted from the beginning of `create`; the rest of it never happens. Whether there was such a
-/// call: `false` if `create` made fewer, and the process was killed after it.
-fn kill_a_maker_at(call: usize, endpoint: &str) -> Result<bool, Errno> {
+/// A process that makes a segment, stopped by this one.
+struct Stopped {
+    maker: Running,
+    thread: Pid,
+    /// It is about to make a system call of `create`; else it has left that.
+    in_create: bool,
+}
+
+/// Starts a process that makes a segment, and stops it where it is about to make the system call that is chosen
+/// by its number, of those that `create` makes; or after `create`, if none is.
+fn stop_a_maker(endpoint: &str, mut choose: impl FnMut(libc::c_long) -> bool) -> Result<Stopped, Errno> {
     let mut maker = child("make one", endpoint);
     maker.stdin(Stdio::piped());
     let mut maker = start(maker);
@@ -114,8 +129,8 @@ fn kill_a_maker_at(call: usize, endpoint: &str) -> Result<bool, Errno> {
     ptrace::interrupt(thread)?;
     waitpid(thread, Some(WaitPidFlag::__WALL))?;
     maker.tell("go");
-    let (mut calls, mut signal) = (None, None);
-    let was_made = loop {
+    let (mut begun, mut signal) = (false, None);
+    loop {
         ptrace::syscall(thread, signal.take())?;
         match waitpid(thread, Some(WaitPidFlag::__WALL))? {
             WaitStatus::PtraceSyscall(_) => {
@@ -125,27 +140,67 @@ fn kill_a_maker_at(call: usize, endpoint: &str) -> Result<bool, Errno> {
                 }
                 // SAFETY: it is an entry, as was seen, and the kernel has filled in that field.
                 let number = unsafe { info.u.entry }.nr as libc::c_long;
-                match &mut calls {
-                    // It asks for its parent's number before `create`, and again after it.
-                    None if number == libc::SYS_getppid => calls = Some(0),
-                    None => {}
-                    Some(_) if number == libc::SYS_getppid => break false,
-                    Some(made) if *made == call => break true,
-                    Some(made) => *made += 1,
+                // It asks for its parent's number before `create`, and again after it.
+                match number {
+                    libc::SYS_getppid if begun => {
+                        return Ok(Stopped { maker, thread, in_create: false });
+                    }
+                    libc::SYS_getppid => begun = true,
+                    _ if begun && choose(number) => {
+                        return Ok(Stopped { maker, thread, in_create: true });
+                    }
+                    _ => {}
                 }
             }
             WaitStatus::Stopped(_, raised) => signal = Some(raised),
             WaitStatus::PtraceEvent(..) => {}
             ended => panic!("it has ended: {ended:?}"),
         }
-    };
+    }
+}
+
+/// Kills a maker where it is about to make the system call of this number, counted from the beginning of
+/// `create`; the rest of it never happens. Whether there was such a call: `false` if `create` made fewer, and
+/// the process was killed after it.
+fn kill_a_maker_at(call: usize, endpoint: &str) -> Result<bool, Errno> {
+    let mut calls = 0..call;
+    let Stopped { mut maker, thread, in_create } = stop_a_maker(endpoint, |_| calls.next().is_none())?;
     if thread.as_raw() != maker.id().cast_signed() {
         // A process has ended when its tracer has taken note of the end of each thread.
         kill(Pid::from_raw(maker.id().cast_signed()), Signal::SIGKILL)?;
         while !matches!(waitpid(thread, Some(WaitPidFlag::__WALL))?, WaitStatus::Signaled(..)) {}
     }
     maker.kill();
-    Ok(was_made)
+    Ok(in_create)
+}
+
+#[test]
+fn a_name_that_is_kept_while_another_looks_at_it_is_not_taken_over() {
+    let name = Name::new("kept");
+    // In a process of its own, of whose lock no child of another test has a part.
+    let mut owner = child("own, then keep the name", &name.endpoint);
+    owner.stdin(Stdio::piped());
+    let mut owner = start(owner);
+    assert_eq!(owner.hear(), "made");
+    // It has seen whose the name is, and is about to try the owner's lock.
+    let mut seen = false;
+    let stopped = stop_a_maker(&name.endpoint, |number| {
+        seen |= number == libc::SYS_fgetxattr;
+        seen && number == libc::SYS_fcntl
+    });
+    let Stopped { mut maker, thread, in_create } = match stopped {
+        Err(Errno::EPERM | Errno::EACCES | Errno::ENOSYS) => {
+            return println!("skipped: processes may not be traced here");
+        }
+        stopped => stopped.unwrap(),
+    };
+    assert!(in_create);
+    owner.tell("keep it");
+    owner.finish();
+    ptrace::detach(thread, None).unwrap();
+    assert_eq!(maker.hear(), "AddrInUse");
+    maker.finish();
+    assert_eq!(Segment::open(&name.endpoint).unwrap().len(), 100);
 }
 
 /// What is there under a name.

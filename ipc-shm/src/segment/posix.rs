@@ -235,7 +235,10 @@ fn give_name(object: &Object, endpoint: &Endpoint, options: &SegmentOptions) -> 
             continue;
         }
         if ours {
-            unlink(&object.path).map_err(map_error)?;
+            // Its owner may have let it go meanwhile; what is nobody's stays, says the next look.
+            if is_ours(stale.as_fd()).map_err(map_error)? {
+                unlink(&object.path).map_err(map_error)?;
+            }
         } else if locks::try_shared(stale.as_fd(), Slot::HOLDER).map_err(map_error)? || waited > PATIENCE
         {
             return in_use("its owner is alive");
