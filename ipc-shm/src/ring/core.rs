@@ -240,7 +240,7 @@ impl<M: Memory> Producer<M> {
 pub(crate) struct Consumer<M> {
     memory: M,
     capacity: u64,
-    /// How many bytes it has gone through.
+    /// How many bytes it has gone through. A hostile producer can make it wrap around, and that does no harm.
     head: u64,
     /// How much of that the producer may know.
     given_back: u64,
@@ -251,6 +251,12 @@ impl<M: Memory> Consumer<M> {
     pub(crate) fn new(memory: M) -> Self {
         let capacity = (memory.data().len() * WORD) as u64;
         Consumer { memory, capacity, head: 0, given_back: 0 }
+    }
+
+    /// One that has gone through, and given back, so many bytes.
+    #[cfg(test)]
+    pub(crate) fn having_read(memory: M, bytes: u64) -> Self {
+        Consumer { head: bytes, given_back: bytes, ..Consumer::new(memory) }
     }
 
     pub(crate) fn memory(&self) -> &M {
@@ -277,7 +283,7 @@ impl<M: Memory> Consumer<M> {
             if head & SKIP == 0 {
                 return Ok(Some(record));
             }
-            self.head += record.size();
+            self.head = self.head.wrapping_add(record.size());
         }
         Err(Corrupted("the ring says to skip all of it"))
     }
@@ -291,8 +297,8 @@ impl<M: Memory> Consumer<M> {
     /// Goes beyond the record that [`peek`](Consumer::peek) gave; its room is the producer's again, soon.
     #[inline]
     pub(crate) fn advance(&mut self, record: Record) {
-        self.head += record.size();
-        if self.head - self.given_back >= self.capacity / 8
+        self.head = self.head.wrapping_add(record.size());
+        if self.head.wrapping_sub(self.given_back) >= self.capacity / 8
             || self.memory.producer_waits().load(Relaxed) != AWAKE
         {
             self.give_back();

@@ -1,6 +1,6 @@
 //! The ring over plain memory, which miri can watch too: `cargo miri test -p ipc-shm ring::plain`.
 
-use super::core::{Consumer, Corrupted, Producer, max_record};
+use super::core::{Consumer, Corrupted, HERE, Producer, SKIP, max_record};
 use super::memory::Memory;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -95,6 +95,19 @@ fn two_threads_pass_messages_of_all_lengths() {
         assert_eq!(message, vec![number as u8; number % (max_record(256) + 1)]);
     }
     sending.join().unwrap();
+}
+
+#[test]
+fn a_reader_that_was_made_to_skip_more_than_a_counter_counts_goes_on() {
+    // A hostile peer gets it there in minutes: each record may skip four gigabytes.
+    let memory = Plain::new(256);
+    let mut consumer = Consumer::having_read(Arc::clone(&memory), 0u64.wrapping_sub(16));
+    memory.data[240 / 8].store(HERE | SKIP | 8, Ordering::Relaxed);
+    memory.data[0].store(HERE | 3, Ordering::Relaxed);
+    assert_eq!(pop(&mut consumer), Ok(Some(vec![0; 3])));
+    assert_eq!(pop(&mut consumer), Ok(None));
+    consumer.give_back();
+    assert_eq!(memory.words[0].load(Ordering::Relaxed), 16);
 }
 
 proptest! {
