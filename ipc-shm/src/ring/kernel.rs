@@ -21,7 +21,8 @@ pub(super) fn wait(word: &AtomicU64, expected: u32, limit: Duration) {
 }
 
 /// The same with several words, at most [`MOST_WORDS`]: see "futex_waitv" in the kernel's documentation. Where
-/// the system has no such call, before Linux 5.16, it sleeps a millisecond.
+/// that is not to be had, as before Linux 5.16, or behind a filter of system calls, and where there are no words,
+/// it sleeps a millisecond.
 pub(super) fn wait_any<'a>(
     words: impl Iterator<Item = &'a AtomicU64>,
     expected: u32,
@@ -61,8 +62,9 @@ pub(super) fn wait_any<'a>(
             libc::CLOCK_MONOTONIC,
         )
     };
-    if Errno::result(result) == Err(Errno::ENOSYS) {
-        std::thread::sleep(limit.min(Duration::from_millis(1)));
+    match Errno::result(result) {
+        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR | Errno::ETIMEDOUT) => {}
+        Err(_) => std::thread::sleep(limit.min(Duration::from_millis(1))),
     }
     Ok(())
 }
@@ -107,4 +109,20 @@ pub(super) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
     let fd = i32::try_from(Errno::result(result)?).map_err(|_| Errno::EBADF)?;
     // SAFETY: a descriptor that the kernel has just made for us, and nobody else knows of.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn who_has_no_word_to_sleep_on_does_not_spin() {
+        let limit = Duration::from_millis(20);
+        let started = Instant::now();
+        for _ in 0..10 {
+            wait_any(std::iter::empty(), 2, limit).unwrap();
+        }
+        assert!(started.elapsed() >= limit / 2, "{:?}", started.elapsed());
+    }
 }
