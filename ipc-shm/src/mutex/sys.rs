@@ -138,17 +138,18 @@ impl<T: ShmSafe> Place<T> {
         let magic = room.as_ptr().cast::<AtomicU64>();
         // SAFETY: the magic is the first field, so inside; any bits are a valid atomic.
         unsafe { &*magic }.store(0, Relaxed);
-        let fresh = Room {
-            magic: AtomicU64::new(0),
-            layout: Layout::of::<T>(),
-            state: AtomicU32::new(CLEAN),
-            mutex: UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER),
-            value: UnsafeCell::new(value),
-        };
-        // SAFETY: inside the mapping and aligned; nobody else uses it, says the caller.
-        unsafe { room.as_ptr().write(fresh) };
-        // SAFETY: written just now, and mapped as long as `map` lives.
+        // The rest, but not the magic again: who opens it too early may be looking at that.
+        // SAFETY: inside the mapping; a place only, nothing is read.
+        let layout = unsafe { &raw mut (*room.as_ptr()).layout };
+        // SAFETY: aligned, as the room is; nobody else uses it, says the caller.
+        unsafe { layout.write(Layout::of::<T>()) };
+        // SAFETY: as for the layout.
+        let guarded = unsafe { &raw mut (*room.as_ptr()).value };
+        // SAFETY: as for the layout.
+        unsafe { guarded.write(UnsafeCell::new(value)) };
+        // SAFETY: mapped as long as `map` lives; all of it has been written now, or may have any bits.
         let fresh = unsafe { room.as_ref() };
+        fresh.state.store(CLEAN, Relaxed);
         init_mutex(fresh.mutex.get())?;
         fresh.magic.store(MAGIC, Release);
         Ok(Some(Place { map: Arc::clone(map), room, held: AtomicBool::new(false) }))
