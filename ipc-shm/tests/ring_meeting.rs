@@ -63,6 +63,23 @@ fn no_peer_yet_is_not_closed() {
 }
 
 #[test]
+fn a_ring_has_all_its_room_from_the_beginning() {
+    use std::os::unix::fs::MetadataExt;
+    let name = name();
+    // Longer than what a segment reserves by itself.
+    match ShmReceiver::bind(format!("{name}?capacity=64M")) {
+        Ok(_receiver) => {
+            let file = format!("/dev/shm/{}", name.strip_prefix("shm://").unwrap());
+            assert_eq!(std::fs::metadata(file).unwrap().blocks() * 512, (64 << 20) + 4096);
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+            println!("skipped: {error}");
+        }
+    }
+}
+
+#[test]
 fn a_second_peer_is_told_that_it_is_busy() {
     let name = name();
     let _receiver = ShmReceiver::bind(&name).unwrap();

@@ -83,13 +83,14 @@ fn bind(endpoint: &Endpoint, kind: Kind, side: Side) -> Result<(Layout, Arc<Pres
     let capacity = endpoint.options().capacity.unwrap_or(DEFAULT_CAPACITY);
     let layout = Layout::new(kind, capacity).map_err(|error| error.at(endpoint.text()))?;
     let mut me = None;
+    // All of a ring is written to, sooner or later: what cannot be had is an error now, and no crash then.
+    let options = SegmentOptions::new(layout.size()).reserve(true);
     // A System V segment that nobody has attached and whose maker is dead is what a killed owner leaves.
-    let segment =
-        SegmentOptions::new(layout.size()).take_over(true).create_with(endpoint, |segment| {
-            me = claim(segment, side);
-            layout.write(segment);
-            Ok(())
-        })?;
+    let segment = options.take_over(true).create_with(endpoint, |segment| {
+        me = claim(segment, side);
+        layout.write(segment);
+        Ok(())
+    })?;
     let me = me.ok_or_else(|| Error::new(ErrorKind::Busy, "bind").at(endpoint.text()))?;
     Ok((layout, Arc::new(Presence::claimed(&Arc::new(segment), side, me))))
 }
