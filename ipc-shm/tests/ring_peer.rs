@@ -48,6 +48,13 @@ fn child() {
                 }
             }
         }
+        "send, and become another program" => {
+            use std::os::unix::process::CommandExt;
+            let mut sender = ShmSender::connect(&name).unwrap();
+            sender.send(b"last").unwrap();
+            // It reads the input that the parent keeps open, and says nothing.
+            panic!("{}", std::process::Command::new("cat").exec());
+        }
         "send from a new pid namespace" => {
             // It has said before where it is.
             drop(Ring::one_way(4096).unwrap().sender().unwrap());
@@ -145,6 +152,16 @@ fn the_death_of_a_peer_in_another_pid_namespace_shows_by_its_locks() {
     child.kill_and_leave();
     while receiver.recv_timeout(10 * SECOND).is_ok() {}
     assert_eq!(kind(receiver.recv()), ErrorKind::Disconnected);
+}
+
+#[test]
+fn a_peer_that_becomes_another_program_is_gone() {
+    let name = name();
+    let mut receiver = ShmReceiver::bind(&name).unwrap();
+    let mut child = Child::start("send, and become another program", &name);
+    assert_eq!(receiver.recv_timeout(10 * SECOND).unwrap(), b"last");
+    assert_eq!(kind(receiver.recv_timeout(10 * SECOND)), ErrorKind::Disconnected);
+    assert!(child.runs());
 }
 
 #[test]

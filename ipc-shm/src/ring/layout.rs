@@ -16,6 +16,7 @@
 //!         +8  namespace  the inode number of that process's pid namespace; 0: not known
 //!         +16 state      0: not here yet, 1: here, 2: has left
 //!         +24 fences     1: before sleeping it makes the fence for everybody, see below
+//!         +32 lock       1: it holds the lock of those who have the segment open, see below
 //!   1024  ring A to B
 //!   2048  ring B to A (in a pair)
 //!         +0  head       the consumer's: how many bytes it has given back
@@ -57,14 +58,16 @@
 //!
 //! # Who is there
 //!
-//! A side is taken by exchanging its `claim` from 0 for one's own; then the other three words are written, at
-//! once, `state` last with release order: until then, the others are not to be believed. A process is named by its id and its start time, field 22 of
-//! `/proc/self/stat`, so that another process which has got the same id later is not taken for it. Who
-//! leaves sets `closed` in its rings and `state` to 2, and wakes the other side.
+//! A side is taken by exchanging its `claim` from 0 for one's own; then the other words are written, at once,
+//! `state` last with release order: until then, the others are not to be believed. A process is named by its id
+//! and its start time, field 22 of `/proc/self/stat`, so that another process which has got the same id later is
+//! not taken for it. Who leaves sets `closed` in its rings and `state` to 2, and wakes the other side.
 //!
-//! Across pid namespaces, where ids mean nothing, who has a named segment open is told by a lock: a shared
-//! one of `F_OFD_SETLK` (see fcntl(2)) on the byte 2^62 + 1, on a descriptor that stays open as long as the
-//! segment is used. A program that does not hold it is taken for dead there.
+//! Who has a named segment open is also told by a lock: a shared one of `F_OFD_SETLK` (see fcntl(2)) on the
+//! byte 2^62 + 1, on a descriptor that is close-on-exec and stays open as long as the segment is used. Across pid
+//! namespaces, where ids mean nothing, that is all there is: a program that does not hold it is taken for dead
+//! there. Elsewhere, who says 1 in `lock` is gone when nobody else holds it: its process lives, but has become
+//! another program (see execve(2)).
 //!
 //! A segment serves one conversation: when a side has left or died, the other reads what is there, and
 //! who made the segment makes a new one for the next peer.
@@ -96,6 +99,7 @@ pub(super) const CLAIM: usize = 0;
 pub(super) const NAMESPACE: usize = 8;
 pub(super) const STATE: usize = 16;
 pub(super) const FENCES: usize = 24;
+pub(super) const LOCK: usize = 32;
 
 /// Values of a side's state.
 pub(super) const ABSENT: u64 = 0;

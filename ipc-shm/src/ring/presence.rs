@@ -5,7 +5,9 @@
 //! time: so an id that was given to another process meanwhile is found out, and one that is given away
 //! later does not matter, as the descriptor goes on meaning the process that it was opened for. The kernel
 //! marks it when the process ends, however it ends: a killed process that nobody has waited for (a zombie)
-//! has ended, a stopped one has not, and a forked child that still has the memory is another process.
+//! has ended, a stopped one has not, and a forked child that still has the memory is another process. A process
+//! that becomes another program (execve(2)) does not end, but loses the lock of who has the segment open: where
+//! there is such a lock, as with a name, it is asked as well.
 //!
 //! Where /proc does not show a start time, as it is not mounted, or hides the processes of other users
 //! (`hidepid`), the process that has the id at the first look is taken for the one that claimed the side.
@@ -15,7 +17,7 @@
 //! asked is never taken for dead.
 
 use super::kernel;
-use super::layout::{ABSENT, CLAIM, FENCES, HERE, LEFT, NAMESPACE, STATE, Side, word};
+use super::layout::{ABSENT, CLAIM, FENCES, HERE, LEFT, LOCK, NAMESPACE, STATE, Side, word};
 use crate::segment::Segment;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -64,7 +66,7 @@ struct Sight {
 }
 
 impl Sight {
-    /// How long who has claimed a side may take to say the rest, which is three stores. Later, it is taken
+    /// How long who has claimed a side may take to say the rest, which is a few stores. Later, it is taken
     /// for one that was killed between them.
     const COMING: Duration = Duration::from_millis(100);
 
@@ -127,11 +129,13 @@ impl Drop for Presence {
 /// Takes a side in the name of this process; `None` if it has been taken before.
 pub(super) fn claim(segment: &Segment, side: Side) -> Option<Claimed> {
     let identity = Identity::mine();
-    // Found out before, so that there are three stores only between the claim and the state.
+    // Found out before, so that there are stores only between the claim and the state.
     let (namespace, fences_all) = (namespace(), kernel::join_fences());
+    let locks = segment.is_held_by_others().is_some();
     word(segment, side.at(CLAIM)).compare_exchange(0, identity.0, AcqRel, Relaxed).ok()?;
     word(segment, side.at(NAMESPACE)).store(namespace, Relaxed);
     word(segment, side.at(FENCES)).store(u64::from(fences_all), Relaxed);
+    word(segment, side.at(LOCK)).store(u64::from(locks), Relaxed);
     word(segment, side.at(STATE)).store(HERE, Release);
     Some(Claimed { identity, fences_all })
 }
@@ -151,10 +155,14 @@ fn peer(segment: &Segment, side: Side, sight: &Sight) -> Peer {
         _ => {}
     }
     let watch = sight.watch.get_or_init(|| Watch::new(segment, side, Identity(claim), state == ABSENT));
+    // If it cannot be asked, it is not said to be dead.
+    let is_alone = || segment.is_held_by_others() == Some(false);
     let has_ended = match watch {
-        Watch::Process(process) => is_readable(process),
-        // If it cannot be asked, it is not said to be dead.
-        Watch::Locks => segment.is_held_by_others() == Some(false),
+        Watch::Process(process) => {
+            let says_that_it_locks = word(segment, side.at(LOCK)).load(Relaxed) == 1;
+            is_readable(process) || says_that_it_locks && is_alone()
+        }
+        Watch::Locks => is_alone(),
         Watch::Ended => true,
     };
     if has_ended { Peer::Gone } else { Peer::Here }
