@@ -199,6 +199,39 @@ fn every_receiver_sees_every_message_and_a_slow_one_holds_the_sender_back() {
 }
 
 #[test]
+fn receivers_that_have_left_are_not_counted() {
+    let name = name();
+    let mut sender = ShmFanOut::bind(&name, 2, Slow::Hold).unwrap();
+    let (one, two) = (ShmFanOut::connect(&name).unwrap(), ShmFanOut::connect(&name).unwrap());
+    assert_eq!(sender.receivers(), 2);
+    drop(one);
+    assert_eq!(sender.receivers(), 1);
+    // Its place is free.
+    let again = ShmFanOut::connect(&name).unwrap();
+    assert_eq!(sender.receivers(), 2);
+    drop((two, again));
+    assert_eq!(sender.receivers(), 0);
+}
+
+#[test]
+fn a_place_that_could_not_be_made_anew_is_tried_again() {
+    let name = name();
+    let mut sender = ShmFanOut::bind(&name, 1, Slow::Hold).unwrap();
+    let receiver = ShmFanOut::connect(&name).unwrap();
+    // Something else has its name for a while.
+    let file = format!("/dev/shm/{}.0", name.strip_prefix("shm://").unwrap());
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    drop(receiver);
+    sender.send(b"to nobody").unwrap();
+    std::fs::remove_dir(&file).unwrap();
+    sender.send(b"to nobody").unwrap();
+    let mut receiver = ShmFanOut::connect(&name).unwrap();
+    sender.send(b"hello").unwrap();
+    assert_eq!(receiver.recv().unwrap(), b"hello");
+}
+
+#[test]
 fn a_full_receiver_that_holds_back_means_that_nobody_gets_the_message() {
     let name = name();
     let mut sender = ShmFanOut::bind(format!("{name}?capacity=4K"), 2, Slow::Hold).unwrap();

@@ -5,6 +5,7 @@
 //! them: a message goes to all receivers or to none.
 
 use super::fan_in::{first_free, place};
+use super::presence::Peer;
 use super::{CAPABILITIES, ShmFanIn, ShmReceiver, ShmSender};
 use ipc_core::{Capabilities, Endpoint, Error, ErrorKind, Result, Sender, ToEndpoint, Wait};
 
@@ -59,7 +60,14 @@ impl Slot {
         self.sender = ShmSender::bind(&self.endpoint).ok();
     }
 
-    /// The ring, if somebody reads from it.
+    /// Makes the place anew if that could not be done before.
+    fn restore(&mut self) {
+        if self.sender.is_none() {
+            self.renew();
+        }
+    }
+
+    /// The ring, if somebody reads from it, or has.
     fn taken(&mut self) -> Option<&mut ShmSender> {
         self.sender.as_mut().filter(|sender| sender.link.presence().peer_pid().is_some())
     }
@@ -98,8 +106,15 @@ impl ShmFanOut {
         first_free(&endpoint.to_endpoint()?, wait, |place| ShmReceiver::connect(place))
     }
 
-    /// How many receivers are there.
+    /// How many receivers are there. The places of those that are gone are free from now on; `send`, too,
+    /// notices that they are, but not at once.
     pub fn receivers(&mut self) -> usize {
+        for slot in &mut self.slots {
+            slot.restore();
+            if slot.taken().is_some_and(|sender| sender.link.presence().peer() == Peer::Gone) {
+                slot.renew();
+            }
+        }
         self.slots.iter_mut().filter_map(Slot::taken).count()
     }
 
@@ -125,6 +140,7 @@ impl ShmFanOut {
         let wait_for_one = if self.slow == Slow::Hold { wait } else { Wait::Never };
         // Room in all of them first; nobody else takes it meanwhile.
         for slot in &mut self.slots {
+            slot.restore();
             let Some(sender) = slot.taken() else { continue };
             match sender.reserve(message.len(), wait_for_one) {
                 Ok(_) => {}
