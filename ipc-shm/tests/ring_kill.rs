@@ -16,6 +16,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 /// In each of the four tests of a ring by name.
 const KILLS: usize = 250;
+/// How many of those go on at a time, as each waits for its death to be noticed, most of the time.
+const LANES: usize = 5;
 /// In each of two tests of pairs.
 const KILLS_OF_PAIRS: usize = 50;
 /// Of each side of a ring by key, whoever made it.
@@ -38,30 +40,22 @@ fn child() {
 
 #[test]
 fn killed_senders_that_connected() {
-    let name = small(&common::name());
-    kill_senders_that_connected(&name, KILLS);
-    assert_nothing_is_left(&name);
+    in_lanes(kill_senders_that_connected);
 }
 
 #[test]
 fn killed_senders_that_own_the_name() {
-    let name = small(&common::name());
-    kill_senders_that_own_the_name(&name, KILLS);
-    assert_nothing_is_left(&name);
+    in_lanes(kill_senders_that_own_the_name);
 }
 
 #[test]
 fn killed_receivers_that_connected() {
-    let name = small(&common::name());
-    kill_receivers_that_connected(&name, KILLS);
-    assert_nothing_is_left(&name);
+    in_lanes(kill_receivers_that_connected);
 }
 
 #[test]
 fn killed_receivers_that_own_the_name() {
-    let name = small(&common::name());
-    kill_receivers_that_own_the_name(&name, KILLS);
-    assert_nothing_is_left(&name);
+    in_lanes(kill_receivers_that_own_the_name);
 }
 
 #[test]
@@ -105,6 +99,19 @@ fn killed_senders_and_receivers_that_meet_by_a_key() {
         assert_eq!(Segment::open(&key).unwrap_err().kind(), ErrorKind::NotFound);
         assert!(!has_a_system_v_segment());
     }
+}
+
+/// All kills of a test, each lane with a name of its own.
+fn in_lanes(kill_some: fn(&str, usize)) {
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                let name = small(&common::name());
+                kill_some(&name, KILLS / LANES);
+                assert_nothing_is_left(&name);
+            });
+        }
+    });
 }
 
 /// Whether this process has one attached; no other test here does.
@@ -239,10 +246,14 @@ fn talk_for_ever(pair: ShmPair) {
 
 /// The message of this number: now and then one that goes in pieces.
 fn fill(buffer: &mut Vec<u8>, number: u64) -> &[u8] {
-    let length = if number % 17 == 3 { 20_000 } else { number * 37 % 400 };
+    let length = 8 + if number % 17 == 3 { 20_000 } else { number as usize * 37 % 400 };
+    // A byte tells its place in the message, and the message; by blocks, as single bytes take ten times as long.
+    let block: [u8; 256] = std::array::from_fn(|at| at as u8 ^ number as u8);
     buffer.clear();
     buffer.extend(number.to_le_bytes());
-    buffer.extend((0..length).map(|at| (at ^ number) as u8));
+    while buffer.len() < length {
+        buffer.extend(&block[..block.len().min(length - buffer.len())]);
+    }
     buffer
 }
 
