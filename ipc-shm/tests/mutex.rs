@@ -163,11 +163,12 @@ fn a_thread_that_ends_with_a_leaked_guard_ends_the_process() {
         return;
     }
     std::thread::spawn(|| {
+        // Made before, lest it gets the memory of the one that goes.
+        let other = SharedMutex::inherited(0_u32).unwrap();
         let mutex = SharedMutex::inherited(0_u32).unwrap();
         std::mem::forget(mutex.lock().unwrap());
         // The memory stays, though the mutex goes, so the next lock has a sound list to enter.
         drop(mutex);
-        let other = SharedMutex::inherited(0_u32).unwrap();
         *other.lock().unwrap() = 1;
     })
     .join()

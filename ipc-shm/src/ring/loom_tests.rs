@@ -190,6 +190,22 @@ fn the_end_wakes_a_sleeper_and_comes_after_the_messages() {
 }
 
 #[test]
+fn a_receiver_that_leaves_wakes_who_waits_for_room() {
+    check(|| {
+        let memory = Model::new(Weakness::None);
+        let consumer = Consumer::new(Arc::clone(&memory));
+        let mut producer = Producer::new(memory);
+        send(&mut producer, 7);
+        let leaving = thread::spawn(move || consumer.close());
+        // It is full, and nobody reads.
+        while !producer.is_closed() {
+            producer.sleep(WORD, FOREVER).unwrap();
+        }
+        leaving.join().unwrap();
+    });
+}
+
+#[test]
 #[should_panic(expected = "deadlock")]
 fn without_the_fence_of_who_publishes_a_wake_up_is_lost() {
     model(2, Weakness::LightFence);
