@@ -1,14 +1,18 @@
 //! The list of named objects, and the removal of those that nobody has.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unsafe_code)] // in `trace`
 
 mod common;
+mod trace;
 
 use common::{Name, child, is_root, own_shm, role, say, start};
 use ipc_shm::{ErrorKind, NamedObject, Segment, SegmentOptions, ShmReceiver};
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use trace::Stopped;
 
 /// Held by each test: what one leaves for a moment, another's clean-up would remove. Where that can be
 /// had, a test also has a `/dev/shm` of its own, lest it cleans up after other programs.
@@ -32,6 +36,13 @@ fn child_process() {
                 std::thread::park();
             }
         }
+        "own, then keep the name" => {
+            let mut segment = Segment::create(&argument, 100).unwrap();
+            say("made");
+            std::io::stdin().read_line(&mut String::new()).unwrap();
+            segment.keep_name().unwrap();
+        }
+        "clean up" => drop(trace::traced(ipc_shm::clean_up).unwrap()),
         "bind until killed" => {
             let _receiver = ShmReceiver::bind(&argument).unwrap();
             say("made");
@@ -151,4 +162,45 @@ fn of_opening_taking_over_and_cleaning_up_at_once_nobody_gets_half() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
         }
     }
+}
+
+/// A clean-up that has seen that an object is ours, and is about to do this with its locks: 1 and 2 to ask for
+/// the owner's and the holders', 3 to take one.
+fn clean_up_stopped_at(lock: usize) -> Option<Stopped> {
+    let mut locks = 0;
+    trace::unless_forbidden(trace::stop("clean up", "", |number| {
+        match number {
+            libc::SYS_fgetxattr => locks = 0,
+            libc::SYS_fcntl => locks += 1,
+            _ => {}
+        }
+        number == libc::SYS_fcntl && locks == lock
+    }))
+}
+
+#[test]
+fn a_name_that_is_taken_over_during_a_clean_up_stays() {
+    let _alone = alone();
+    let name = orphan("over", "own until killed");
+    let Some(cleaner) = clean_up_stopped_at(3) else { return };
+    let ours = Segment::create(&name.endpoint, 64).unwrap();
+    cleaner.go_on();
+    cleaner.child.finish();
+    assert!(ours.is_current());
+}
+
+#[test]
+fn a_name_that_is_kept_during_a_clean_up_stays() {
+    let _alone = alone();
+    let name = Name::new("kept");
+    let mut owner = child("own, then keep the name", &name.endpoint);
+    owner.stdin(Stdio::piped());
+    let mut owner = start(owner);
+    assert_eq!(owner.hear(), "made");
+    let Some(cleaner) = clean_up_stopped_at(1) else { return };
+    owner.tell("keep it");
+    owner.finish();
+    cleaner.go_on();
+    cleaner.child.finish();
+    assert!(name.file.exists());
 }

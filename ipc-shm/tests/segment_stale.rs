@@ -1,14 +1,14 @@
 //! POSIX segments whose makers and owners are killed: whole or not at all, and taken over by one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(unsafe_code)] // to read what the kernel says of a traced process
+#![allow(unsafe_code)] // in `trace`
 
 mod common;
+mod trace;
 
-use common::{Name, Running, child, kind, role, say, start};
+use common::{Name, child, kind, role, say, start};
 use ipc_shm::{ErrorKind, Segment, SegmentOptions};
 use nix::errno::Errno;
-use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -18,6 +18,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Barrier;
 use std::sync::atomic::Ordering::Acquire;
+use trace::{Stopped, stop};
 
 /// What second processes do.
 #[test]
@@ -40,16 +41,15 @@ fn child_process() {
             segment.keep_name().unwrap();
         }
         "make one" => {
-            say(&nix::unistd::gettid().to_string());
-            std::io::stdin().read_line(&mut String::new()).unwrap();
-            let _begin = std::os::unix::process::parent_id();
-            let made = SegmentOptions::new(8192)
-                .create_with(&argument, |segment| segment.write_at(8192 - 8, &u64::MAX.to_ne_bytes()));
-            let _end = std::os::unix::process::parent_id();
+            let made = trace::traced(|| {
+                let fill = |segment: &Segment| segment.write_at(8192 - 8, &u64::MAX.to_ne_bytes());
+                SegmentOptions::new(8192).create_with(&argument, fill)
+            });
             if let Err(error) = made {
                 say(&format!("{:?}", error.kind()));
             }
         }
+        "open one" => say(&trace::traced(|| Segment::open(&argument)).unwrap().len().to_string()),
         "be killed while filling it in" => {
             let made = SegmentOptions::new(4096).create_with(&argument, |segment| {
                 segment.write_at(0, b"half")?;
@@ -109,69 +109,20 @@ fn of_eight_who_race_for_a_stale_name_one_wins() {
     }
 }
 
-/// A process that makes a segment, stopped by this one.
-struct Stopped {
-    maker: Running,
-    thread: Pid,
-    /// It is about to make a system call of `create`; else it has left that.
-    in_create: bool,
-}
-
-/// Starts a process that makes a segment, and stops it where it is about to make the system call that is chosen
-/// by its number, of those that `create` makes; or after `create`, if none is.
-fn stop_a_maker(endpoint: &str, mut choose: impl FnMut(libc::c_long) -> bool) -> Result<Stopped, Errno> {
-    let mut maker = child("make one", endpoint);
-    maker.stdin(Stdio::piped());
-    let mut maker = start(maker);
-    let thread = Pid::from_raw(maker.hear().parse().unwrap());
-    // The process is this one's child, which may trace it also where only ancestors may.
-    ptrace::seize(thread, Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL)?;
-    ptrace::interrupt(thread)?;
-    waitpid(thread, Some(WaitPidFlag::__WALL))?;
-    maker.tell("go");
-    let (mut begun, mut signal) = (false, None);
-    loop {
-        ptrace::syscall(thread, signal.take())?;
-        match waitpid(thread, Some(WaitPidFlag::__WALL))? {
-            WaitStatus::PtraceSyscall(_) => {
-                let info = ptrace::syscall_info(thread)?;
-                if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
-                    continue;
-                }
-                // SAFETY: it is an entry, as was seen, and the kernel has filled in that field.
-                let number = unsafe { info.u.entry }.nr as libc::c_long;
-                // It asks for its parent's number before `create`, and again after it.
-                match number {
-                    libc::SYS_getppid if begun => {
-                        return Ok(Stopped { maker, thread, in_create: false });
-                    }
-                    libc::SYS_getppid => begun = true,
-                    _ if begun && choose(number) => {
-                        return Ok(Stopped { maker, thread, in_create: true });
-                    }
-                    _ => {}
-                }
-            }
-            WaitStatus::Stopped(_, raised) => signal = Some(raised),
-            WaitStatus::PtraceEvent(..) => {}
-            ended => panic!("it has ended: {ended:?}"),
-        }
-    }
-}
-
 /// Kills a maker where it is about to make the system call of this number, counted from the beginning of
 /// `create`; the rest of it never happens. Whether there was such a call: `false` if `create` made fewer, and
 /// the process was killed after it.
 fn kill_a_maker_at(call: usize, endpoint: &str) -> Result<bool, Errno> {
     let mut calls = 0..call;
-    let Stopped { mut maker, thread, in_create } = stop_a_maker(endpoint, |_| calls.next().is_none())?;
+    let Stopped { child: mut maker, thread, inside } =
+        stop("make one", endpoint, |_| calls.next().is_none())?;
     if thread.as_raw() != maker.id().cast_signed() {
         // A process has ended when its tracer has taken note of the end of each thread.
         kill(Pid::from_raw(maker.id().cast_signed()), Signal::SIGKILL)?;
         while !matches!(waitpid(thread, Some(WaitPidFlag::__WALL))?, WaitStatus::Signaled(..)) {}
     }
     maker.kill();
-    Ok(in_create)
+    Ok(inside)
 }
 
 #[test]
@@ -184,23 +135,32 @@ fn a_name_that_is_kept_while_another_looks_at_it_is_not_taken_over() {
     assert_eq!(owner.hear(), "made");
     // It has seen whose the name is, and is about to try the owner's lock.
     let mut seen = false;
-    let stopped = stop_a_maker(&name.endpoint, |number| {
+    let stopped = stop("make one", &name.endpoint, |number| {
         seen |= number == libc::SYS_fgetxattr;
         seen && number == libc::SYS_fcntl
     });
-    let Stopped { mut maker, thread, in_create } = match stopped {
-        Err(Errno::EPERM | Errno::EACCES | Errno::ENOSYS) => {
-            return println!("skipped: processes may not be traced here");
-        }
-        stopped => stopped.unwrap(),
-    };
-    assert!(in_create);
+    let Some(mut maker) = trace::unless_forbidden(stopped) else { return };
     owner.tell("keep it");
     owner.finish();
-    ptrace::detach(thread, None).unwrap();
-    assert_eq!(maker.hear(), "AddrInUse");
-    maker.finish();
+    maker.go_on();
+    assert_eq!(maker.child.hear(), "AddrInUse");
+    maker.child.finish();
     assert_eq!(Segment::open(&name.endpoint).unwrap().len(), 100);
+}
+
+#[test]
+fn who_opens_a_name_that_is_taken_over_meanwhile_gets_what_has_it_then() {
+    let name = Name::new("anew");
+    let mut owner = start(child("own until killed", &name.endpoint));
+    assert_eq!(owner.hear(), "made");
+    // It has opened the object, and is about to lock it.
+    let stopped = stop("open one", &name.endpoint, |number| number == libc::SYS_fcntl);
+    let Some(mut opener) = trace::unless_forbidden(stopped) else { return };
+    owner.kill();
+    let _ours = Segment::create(&name.endpoint, 100).unwrap();
+    opener.go_on();
+    assert_eq!(opener.child.hear(), "100");
+    opener.child.finish();
 }
 
 /// What is there under a name.
