@@ -170,3 +170,19 @@ fn a_loan_is_written_and_a_message_read_in_place() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert_eq!(receiver.recv().unwrap().len(), 40_000);
 }
+
+#[test]
+fn the_longest_loan_may_wait_until_the_receiver_looks_again() {
+    let ring = Ring::one_way(4096).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    // To just beyond the middle, where the longest no longer fits before the end.
+    for _ in 0..19 {
+        sender.send(&[1; 100]).unwrap();
+        receiver.recv().unwrap();
+    }
+    // SAFETY: the other end is this test's, and does not touch what is lent.
+    let mut is_there = |length| unsafe { sender.loan(length, Wait::Never) }.is_ok();
+    assert!(is_there(4096 * 3 / 8) && !is_there(2040));
+    assert_eq!(kind(receiver.try_recv()), ErrorKind::WouldBlock);
+    assert!(is_there(2040));
+}

@@ -89,7 +89,8 @@ impl Record {
 
 /// The longest payload of one record in a ring of `capacity` bytes.
 ///
-/// Half of the ring: an empty ring has room for it in one piece, wherever its sides stand.
+/// Half of the ring: an empty ring has room for it in one piece, wherever its sides stand, once all has been given
+/// back.
 pub(crate) const fn max_record(capacity: u64) -> usize {
     (capacity / 2) as usize - WORD
 }

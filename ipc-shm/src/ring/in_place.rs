@@ -12,6 +12,9 @@ use std::ptr::NonNull;
 
 impl ShmSender {
     /// The longest message that [`loan`](ShmSender::loan) has room for, in bytes: half of the ring, less 8.
+    ///
+    /// Beyond three eighths of the ring, it may have to wait until the receiver looks for its next message,
+    /// though that has read all before.
     pub fn max_loan(&self) -> usize {
         self.producer.max_record()
     }
