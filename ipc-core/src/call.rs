@@ -11,15 +11,17 @@
 //!   side.
 //!
 //! On the wire a request is a number of eight bytes, little-endian, and then the caller's bytes; the
-//! answer is the same number, and then the server's bytes. The caller counts the numbers up from one. So
-//! answers may come in any order, and one that comes after its call had run out of time is known for what
-//! it is and dropped, instead of being taken for the next call's.
+//! answer is the same number, and then the server's bytes. The caller counts the numbers up. So answers may
+//! come in any order, and one that comes after its call had run out of time is known for what it is and
+//! dropped, instead of being taken for the next call's. Each caller counts from a number drawn at random: in
+//! a queue, which outlives those who use it, the late answer to an earlier caller may be waiting.
 //!
 //! The eight bytes may be any, so of the [framings](crate::Framing) of a stream `lines` and `nul` do not
 //! do, and `raw` does not keep messages apart.
 
 use crate::{Attempt, Error, ErrorKind, Receiver, Result, Sender, Wait};
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Weak};
 
 const NUMBER: usize = 8;
@@ -68,7 +70,8 @@ pub struct Ticket {
 impl<P: Sender + Receiver> Caller<P> {
     /// Asks over `pair`, which is used for nothing else meanwhile.
     pub fn new(pair: P) -> Self {
-        Caller { pair, last: 0, open: BTreeMap::new(), kept: 0, request: Vec::new(), answer: Vec::new() }
+        let last = random();
+        Caller { pair, last, open: BTreeMap::new(), kept: 0, request: Vec::new(), answer: Vec::new() }
     }
 
     /// Sends a request, and waits for its answer, both within `wait`.
@@ -204,6 +207,14 @@ impl<P: Sender + Receiver> Server<P> {
             }
         }
     }
+}
+
+/// A number that no other caller has drawn: the standard library's random hash keys, with the process,
+/// since a forked child has the same keys.
+fn random() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
 }
 
 fn write(buffer: &mut Vec<u8>, number: u64, bytes: &[u8]) {

@@ -100,12 +100,13 @@ fn a_ticket_of_another_caller_collects_nothing() {
 
 #[test]
 fn what_is_no_request_or_answer_is_corrupted() {
-    for (mut client, server) in pairs() {
+    for (mut client, mut server) in pairs() {
         client.send(b"short").unwrap();
-        assert_eq!(
-            Server::new(server).serve_one(Wait::Forever, <[u8]>::to_vec).unwrap_err().kind(),
-            ErrorKind::Corrupted
-        );
+        let error = Server::new(&mut server).serve_one(Wait::Forever, <[u8]>::to_vec).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupted);
+        server.send(b"short").unwrap();
+        let error = Caller::new(client).call(b"request", Wait::Forever).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupted);
     }
 }
 
