@@ -1,10 +1,9 @@
 //! The two halves of a connection, whatever the kind of socket.
 
 use crate::packet::{PacketReceiver, PacketSender};
-use crate::stream::{Basket, Incoming, Shared, Sink, Source};
+use crate::stream::{Basket, Connection, Incoming, Shared, Sink, Source};
 use ipc_core::{Endpoint, Error, ErrorKind, FramedReceiver, FramedSender, Framing, Options, Receiver};
 use ipc_core::{Result, Scheme, Sender, Wait};
-use socket2::Socket;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +33,7 @@ pub(crate) enum Receiving {
 
 /// Both halves of a stream.
 pub(crate) fn streams(
-    socket: &Arc<Socket>,
+    socket: &Arc<Connection>,
     endpoint: &Endpoint,
 ) -> Result<(SocketSender, SocketReceiver)> {
     let options = endpoint.options();
@@ -51,7 +50,7 @@ pub(crate) fn streams(
     };
     let is_tcp = endpoint.scheme() == Scheme::Tcp;
     let sink = Sink { shared: Shared::new(socket), outgoing: Vec::new(), is_tcp };
-    let source = Source::new(socket, incoming, is_tcp);
+    let source = Source::new(socket, incoming);
     let sender = SocketSender(Sending::Stream(FramedSender::new(sink, endpoint)));
     let stream = FramedReceiver::new(source, endpoint).with_waiting_read(Source::read_when_there);
     let receiver = SocketReceiver(Receiving::Stream(stream, basket));
@@ -60,7 +59,7 @@ pub(crate) fn streams(
 
 /// Both halves of a seqpacket socket.
 pub(crate) fn packets(
-    socket: &Arc<Socket>,
+    socket: &Arc<Connection>,
     endpoint: &Endpoint,
 ) -> io::Result<(SocketSender, SocketReceiver)> {
     let sender = SocketSender(Sending::Packet(PacketSender::new(socket, endpoint)?));

@@ -7,7 +7,7 @@
 
 use crate::control::Control;
 use crate::ready::{Room, when_readable, when_writable};
-use crate::stream::{SEND, Shared};
+use crate::stream::{Connection, SEND, Shared};
 use crate::sys::{self, Arrived};
 use ipc_core::{Endpoint, Error, ErrorKind, Result, Scheme, Sender, Wait, Waiter};
 use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg};
@@ -94,7 +94,7 @@ pub(crate) struct PacketSender {
 }
 
 impl PacketSender {
-    pub(crate) fn new(socket: &Arc<Socket>, endpoint: &Endpoint) -> io::Result<Self> {
+    pub(crate) fn new(socket: &Arc<Connection>, endpoint: &Endpoint) -> io::Result<Self> {
         Ok(PacketSender {
             max_message: size_buffers(socket, endpoint)?,
             shared: Shared::new(socket),
@@ -145,7 +145,7 @@ pub(crate) struct PacketReceiver {
 }
 
 impl PacketReceiver {
-    pub(crate) fn new(socket: &Arc<Socket>, endpoint: &Endpoint) -> io::Result<Self> {
+    pub(crate) fn new(socket: &Arc<Connection>, endpoint: &Endpoint) -> io::Result<Self> {
         socket.set_passcred(true)?;
         let descriptors = endpoint.options().descriptors == Some(true);
         Ok(PacketReceiver {

@@ -4,6 +4,7 @@ use crate::address;
 use crate::connect::{Patience, connect};
 use crate::credentials::{self, Credentials};
 use crate::half::{self, SocketReceiver, SocketSender};
+use crate::stream::Connection;
 use crate::sys;
 use crate::{TCP, UNIX, UNIX_PACKET};
 use ipc_core::{Address, Boundaries, Capabilities, Endpoint, Error, ErrorKind, Framing, Pair, Receiver};
@@ -133,7 +134,7 @@ impl SocketPair {
         } else {
             allow_descriptors(&socket, options.descriptors == Some(true)).map_err(failed)?;
         }
-        let socket = Arc::new(socket);
+        let socket = Arc::new(Connection::new(socket, endpoint.scheme() == Scheme::Tcp));
         let (sender, receiver) = if endpoint.scheme() == Scheme::UnixPacket {
             half::packets(&socket, &endpoint).map_err(failed)?
         } else {
@@ -150,7 +151,9 @@ impl SocketPair {
     /// descriptor.
     pub fn split(mut self) -> (SocketSender, SocketReceiver) {
         self.sender.shared_mut().at_drop = Some(Shutdown::Write);
-        self.receiver.shared_mut().at_drop = Some(Shutdown::Read);
+        // TCP cannot tell the peer so; it would only cease to tell of room, for which the peer may be waiting.
+        let is_tcp = self.endpoint.scheme() == Scheme::Tcp;
+        self.receiver.shared_mut().at_drop = (!is_tcp).then_some(Shutdown::Read);
         (self.sender, self.receiver)
     }
 

@@ -16,6 +16,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
 use socket2::Socket;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,16 +26,61 @@ pub(crate) const NOW: MsgFlags = MsgFlags::MSG_DONTWAIT;
 /// For every call that sends: do not block, and do not kill the process where the peer is gone.
 pub(crate) const SEND: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 
+/// A connected socket, which is closed when both halves have been dropped.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: Socket,
+    is_tcp: bool,
+    /// The process that made it.
+    owner: u32,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: Socket, is_tcp: bool) -> Self {
+        Connection { socket, is_tcp, owner: std::process::id() }
+    }
+}
+
+impl Deref for Connection {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+/// A TCP socket that is closed with unread bytes resets the connection, and the kernel throws away what is
+/// still on its way to the peer. So they are taken out first: those that are there, since for more to come
+/// nobody can wait.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // A forked child has a copy of this value; the bytes are the parent's.
+        if !self.is_tcp || self.owner != std::process::id() {
+            return;
+        }
+        // No more than that can be there, however fast the peer goes on sending.
+        let most = self.socket.recv_buffer_size().unwrap_or_default();
+        let mut scrap = [0; 16 << 10];
+        let mut discarded = 0;
+        while let Ok(count @ 1..) = recv(self.socket.as_raw_fd(), &mut scrap, NOW) {
+            discarded += count;
+            if discarded >= most {
+                break;
+            }
+        }
+    }
+}
+
 /// A socket that two halves share, or one of them.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) socket: Arc<Socket>,
+    pub(crate) socket: Arc<Connection>,
     /// What to shut down when this half is dropped: nothing, as long as both are in one hand.
     pub(crate) at_drop: Option<Shutdown>,
 }
 
 impl Shared {
-    pub(crate) fn new(socket: &Arc<Socket>) -> Self {
+    pub(crate) fn new(socket: &Arc<Connection>) -> Self {
         Shared { socket: Arc::clone(socket), at_drop: None }
     }
 }
@@ -60,14 +106,11 @@ pub(crate) struct Source {
     pub(crate) shared: Shared,
     /// Where descriptors are wanted.
     pub(crate) incoming: Option<Incoming>,
-    is_tcp: bool,
-    /// The process that made it.
-    owner: u32,
 }
 
 impl Source {
-    pub(crate) fn new(socket: &Arc<Socket>, incoming: Option<Incoming>, is_tcp: bool) -> Self {
-        Source { shared: Shared::new(socket), incoming, is_tcp, owner: std::process::id() }
+    pub(crate) fn new(socket: &Arc<Connection>, incoming: Option<Incoming>) -> Self {
+        Source { shared: Shared::new(socket), incoming }
     }
 
     /// Waits until there is something, and reads it, in one call; `WouldBlock` if the socket, which then is
@@ -80,29 +123,6 @@ impl Source {
         match &mut self.incoming {
             None => Ok(recv(self.shared.socket.as_raw_fd(), buffer, flags)?),
             Some(incoming) => incoming.read(&self.shared.socket, buffer, flags),
-        }
-    }
-}
-
-/// How much is discarded of what a TCP peer has sent and nobody will read.
-const MOST_DISCARDED: usize = 1 << 20;
-
-/// A TCP socket that is closed with unread bytes resets the connection, and the kernel throws away what is
-/// still on its way to the peer. So they are taken out first: those that are there, since for more to come
-/// nobody can wait.
-impl Drop for Source {
-    fn drop(&mut self) {
-        // A forked child has a copy of this value; the bytes are the parent's.
-        if !self.is_tcp || self.owner != std::process::id() {
-            return;
-        }
-        let mut scrap = [0; 4096];
-        let mut discarded = 0;
-        while let Ok(count @ 1..) = recv(self.shared.socket.as_raw_fd(), &mut scrap, NOW) {
-            discarded += count;
-            if discarded >= MOST_DISCARDED {
-                break;
-            }
         }
     }
 }

@@ -118,6 +118,31 @@ fn what_was_sent_is_read_even_if_the_peer_left_our_messages_unread() {
 }
 
 #[test]
+fn what_was_sent_is_read_even_if_messages_came_after_our_receiver_was_dropped() {
+    let listener = Listener::bind("tcp://127.0.0.1:0").unwrap();
+    let client = SocketPair::connect(listener.endpoint()).unwrap();
+    let mut server = listener.accept().unwrap();
+    let (mut sender, receiver) = client.split();
+    drop(receiver);
+    server.send(b"never read").unwrap();
+    // More than the server's side takes unread, so that much waits in ours.
+    let (mut sent, mut read) = (0, 0);
+    while sender.try_send(&[7; 1000]).is_ok() {
+        sent += 1;
+    }
+    // The rest of the last one.
+    while sender.flush(Wait::Never).is_err() {
+        server.recv().unwrap();
+        read += 1;
+    }
+    drop(sender);
+    while server.recv().is_ok() {
+        read += 1;
+    }
+    assert_eq!(read, sent);
+}
+
+#[test]
 fn a_peer_that_vanishes_inside_a_message_leaves_it_truncated() {
     let (mut ours, mut theirs) = foreign("");
     theirs.write_all(b"\x05\0\0\0whole\x09\0\0\0hal").unwrap();
