@@ -268,6 +268,9 @@ impl Listener {
         self.closed.store(true, Ordering::Release);
         // Fails only if it has been done before.
         let _ = self.socket.shutdown(Shutdown::Both);
+        // Over TCP that was all. A Unix socket lets nobody in any more, but those who wait would go on
+        // waiting until the listener is dropped.
+        while self.socket.accept4(libc::SOCK_CLOEXEC).is_ok() {}
     }
 }
 

@@ -248,6 +248,23 @@ fn shutdown_wakes_whoever_accepts() {
 }
 
 #[test]
+fn shutdown_disconnects_whoever_waits_to_be_accepted_and_lets_nobody_in() {
+    for text in
+        ["tcp://127.0.0.1:0".to_owned(), abstract_endpoint("unix"), abstract_endpoint("unixpacket")]
+    {
+        let listener = Listener::bind(text).unwrap();
+        let connect = || SocketPair::connect(listener.endpoint());
+        let mut waiting = [connect().unwrap(), connect().unwrap()];
+        listener.shutdown();
+        for client in &mut waiting {
+            let error = client.recv_timeout(Duration::from_secs(10)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Disconnected);
+        }
+        assert_eq!(connect().unwrap_err().kind(), ErrorKind::NoPeer);
+    }
+}
+
+#[test]
 fn accept_waits_no_longer_than_asked_and_serves_several_threads() {
     let listener = Listener::bind(abstract_endpoint("unix")).unwrap();
     assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
