@@ -185,7 +185,8 @@ impl Datagram {
             turned_away: AtomicU64::new(0),
         });
         let sender = DatagramSender::new(&shared);
-        let receiver = DatagramReceiver::new(&shared);
+        let receiver =
+            DatagramReceiver::new(&shared).map_err(|error| failed(error).at(endpoint.text()))?;
         Ok(Datagram { sender, receiver, endpoint })
     }
 

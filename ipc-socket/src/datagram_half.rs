@@ -159,7 +159,7 @@ impl DatagramReceiver {
     /// More than any UDP datagram has.
     const UDP_BUFFER: usize = 1 << 16;
 
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> io::Result<Self> {
         let options = shared.endpoint.options();
         let waiter = Waiter::new(options.waiting.unwrap_or_default());
         let (buffer, control) = match shared.endpoint.scheme() {
@@ -168,11 +168,12 @@ impl DatagramReceiver {
                 (vec![0; size], Control::drops())
             }
             _ => (
-                receive_buffer(&shared.endpoint),
+                receive_buffer(&shared.socket, &shared.endpoint)?,
                 Control::unix(true, options.descriptors == Some(true)),
             ),
         };
-        DatagramReceiver { shared: Arc::clone(shared), waiter, buffer, control, descriptors: Vec::new() }
+        let shared = Arc::clone(shared);
+        Ok(DatagramReceiver { shared, waiter, buffer, control, descriptors: Vec::new() })
     }
 
     /// Receives a message, and says whom it is from.

@@ -19,8 +19,8 @@ use std::sync::Arc;
 /// More than the kernel puts into one message, however large its buffers.
 const LARGEST: usize = 8 << 20;
 
-/// The longest message, where nothing else is asked for, that is received: more than one can be with a
-/// send buffer of the kernel's usual size.
+/// The longest message that is received at least, where nothing else is asked for: more than one can be with
+/// a send buffer of the kernel's usual size.
 const USUAL: usize = 256 << 10;
 
 /// What the kernel adds to each message in a Unix socket's send buffer, and takes off the limit.
@@ -40,8 +40,14 @@ pub(crate) fn size_buffers(socket: &Socket, endpoint: &Endpoint) -> io::Result<u
 }
 
 /// A buffer for the longest message that is received; the memory is the kernel's to give when it is used.
-pub(crate) fn receive_buffer(endpoint: &Endpoint) -> Vec<u8> {
-    vec![0; endpoint.options().max_message.unwrap_or(USUAL).min(LARGEST)]
+/// Where the options do not say, it is no shorter than what this side sends, for the other side most often has
+/// the same options, and the same kernel.
+pub(crate) fn receive_buffer(socket: &Socket, endpoint: &Endpoint) -> io::Result<Vec<u8>> {
+    let size = match endpoint.options().max_message {
+        Some(max) => max,
+        None => socket.send_buffer_size()?.max(USUAL),
+    };
+    Ok(vec![0; size.min(LARGEST)])
 }
 
 /// The error for a message that is longer than the options or the kernel allow.
@@ -152,7 +158,7 @@ impl PacketReceiver {
             shared: Shared::new(socket),
             endpoint: endpoint.clone(),
             waiter: Waiter::new(endpoint.options().waiting.unwrap_or_default()),
-            buffer: receive_buffer(endpoint),
+            buffer: receive_buffer(socket, endpoint)?,
             control: Control::unix(true, descriptors),
             descriptors: Vec::new(),
             size: 0,

@@ -87,13 +87,23 @@ fn a_message_longer_than_the_receiver_takes_is_never_shortened() {
 }
 
 #[test]
-fn capacity_raises_the_longest_message() {
-    let name = abstract_endpoint("unixgram");
-    let mut server = Datagram::bind(format!("{name}?max_message=1M")).unwrap();
-    let mut client = Datagram::connect(format!("{name}?max_message=1M")).unwrap();
-    let max = client.capabilities().max_message.unwrap();
-    client.send(&vec![3; max]).unwrap();
-    assert_eq!(server.recv().unwrap().len(), max);
+fn capacity_and_max_message_raise_the_longest_message_for_both_sides() {
+    for option in ["max_message=1M", "capacity=1M"] {
+        let name = abstract_endpoint("unixgram") + "?" + option;
+        let mut server = Datagram::bind(&name).unwrap();
+        let mut client = Datagram::connect(&name).unwrap();
+        let max = client.capabilities().max_message.unwrap();
+        client.send(&vec![3; max]).unwrap();
+        assert_eq!(server.recv().unwrap(), vec![3; max]);
+
+        let name = abstract_endpoint("unixpacket") + "?" + option;
+        let listener = Listener::bind(&name).unwrap();
+        let mut client = SocketPair::connect(&name).unwrap();
+        let mut server = listener.accept().unwrap();
+        let max = client.capabilities().max_message.unwrap();
+        client.send(&vec![3; max]).unwrap();
+        assert_eq!(server.recv().unwrap(), vec![3; max]);
+    }
 }
 
 #[test]
