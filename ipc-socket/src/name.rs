@@ -13,13 +13,14 @@
 //!
 //! Whether anybody holds a name is found out by connecting a datagram socket to it. For a name without a
 //! socket that is refused (`ECONNREFUSED`); one with a socket of another type gives `EPROTOTYPE`, listening
-//! or not. So a listener is not bothered by a connection that nobody wants, and one that has bound but
+//! or not, and a datagram socket that is connected to somebody else `EPERM`. So a listener is not bothered by a connection that nobody wants, and one that has bound but
 //! does not listen yet is not taken for dead.
 
 use crate::ready::nap;
 use ipc_core::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, File, Metadata};
@@ -118,16 +119,21 @@ fn look(path: &Path) -> Result<Found> {
             describe(&found)
         )));
     }
-    match probe(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Found::Dead(found)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+    match probe(path).map_err(|error| (error.raw_os_error(), error)) {
+        Err((Some(libc::ECONNREFUSED), _)) => Ok(Found::Dead(found)),
+        Err((Some(libc::ENOENT), _)) => Ok(Found::Nothing),
+        Err((Some(libc::EACCES), error)) => {
             Err(Error::from_io(error, "bind").with_kind(ErrorKind::WrongOwner).with_detail(format!(
                 "there is a socket of user {}, which this user may not connect to",
                 found.uid()
             )))
         }
-        _ => Err(Error::new(ErrorKind::AddrInUse, "bind").with_detail("a living process holds it")),
+        // Another type of socket; a datagram socket; one that hears somebody else only.
+        Err((Some(libc::EPROTOTYPE | libc::EPERM), _)) | Ok(()) => {
+            Err(Error::new(ErrorKind::AddrInUse, "bind").with_detail("a living process holds it"))
+        }
+        // Most likely there is no descriptor left to find out with.
+        Err((_, error)) => Err(Error::from_io(error, "bind")),
     }
 }
 
@@ -149,7 +155,10 @@ fn lock_directory_of(path: &Path) -> Result<Flock<File>> {
             "nobody holds the name, but to take it over its directory must be locked, which failed",
         )
     };
-    let mut file = File::open(directory).map_err(problem)?;
+    let mut file = File::open(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => problem(error),
+        _ => Error::from_io(error, "bind"),
+    })?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

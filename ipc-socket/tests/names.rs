@@ -5,9 +5,10 @@ mod common;
 
 use common::{abstract_endpoint, is_root, role, start, stay, until};
 use ipc_socket::{Datagram, Endpoint, ErrorKind, Listener, Receiver, Sender, SocketPair};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
@@ -123,6 +124,36 @@ fn an_owner_that_has_bound_and_does_not_listen_yet_is_alive() {
     Listener::bind(endpoint(&path)).unwrap();
     let _other_type = UnixDatagram::bind(&path).unwrap();
     assert_eq!(kind_of(Listener::bind(endpoint(&path))), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn an_owner_that_hears_somebody_else_only_is_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let owner = UnixDatagram::bind(&path).unwrap();
+    let _peer = UnixDatagram::bind(dir.path().join("peer")).unwrap();
+    owner.connect(dir.path().join("peer")).unwrap();
+    assert_eq!(kind_of(Listener::bind(endpoint(&path))), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn who_has_no_descriptor_left_to_look_at_a_dead_name_is_told_so() {
+    let test = "who_has_no_descriptor_left_to_look_at_a_dead_name_is_told_so";
+    if role().is_none() {
+        return start(test, "alone").succeeds();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    leave_dead(&path);
+    // The number that the next descriptor would have. One is for the socket to bind.
+    let next = fs::File::open("/dev/null").unwrap().as_raw_fd() as u64;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    for left in 0..3 {
+        setrlimit(Resource::RLIMIT_NOFILE, next + left, hard).unwrap();
+        assert_eq!(kind_of(Listener::bind(endpoint(&path))), ErrorKind::LimitExceeded, "{left} left");
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    Listener::bind(endpoint(&path)).unwrap();
 }
 
 #[test]
