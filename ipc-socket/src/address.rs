@@ -54,7 +54,7 @@ pub(crate) fn resolve(endpoint: &Endpoint, purpose: Purpose) -> Result<Vec<SockA
                     .with_detail(format!("the host {name} cannot be looked up: {error}"))
                     .with_source(error)
             })?;
-            found.map(|address| address.ip()).collect()
+            return Ok(found.map(SockAddr::from).collect());
         }
     };
     Ok(hosts.into_iter().map(|host| SocketAddr::new(host, port).into()).collect())

@@ -6,7 +6,7 @@ use ipc_core::{Address, Endpoint, Error, ErrorKind, Result, Scheme};
 use nix::sys::socket::{MsgFlags, SockaddrLike, SockaddrStorage, UnixAddr, sendto};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::Path;
 
@@ -38,8 +38,9 @@ impl Peer {
     /// The sender of a datagram that came through UDP.
     pub(crate) fn inet(address: Option<SockaddrStorage>) -> Option<Self> {
         let address = address?;
-        let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
-        let v6 = || address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port())));
+        let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+        // With the scope: without it there is no way back to an address of one link.
+        let v6 = || address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into()));
         v4.or_else(v6).map(Peer::from)
     }
 
@@ -121,7 +122,10 @@ impl From<SocketAddr> for Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(address) = self.socket_addr() {
-            return write!(f, "{}:{}", address.ip().to_canonical(), address.port());
+            return match address.ip().to_canonical() {
+                IpAddr::V4(host) => write!(f, "{host}:{}", address.port()),
+                IpAddr::V6(_) => write!(f, "{address}"),
+            };
         }
         if let Some(path) = self.path() {
             return write!(f, "{}", path.display());
@@ -136,5 +140,34 @@ impl fmt::Display for Peer {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Peer({self}, {:?})", self.credentials)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn heard_from(text: &str) -> Peer {
+        let address: SocketAddr = text.parse().unwrap();
+        Peer::inet(Some(SockaddrStorage::from(address))).unwrap()
+    }
+
+    #[test]
+    fn a_sender_on_one_link_keeps_its_scope() {
+        let peer = heard_from("[fe80::1%3]:2000");
+        let Some(SocketAddr::V6(address)) = peer.socket_addr() else { panic!("{peer} is IPv6") };
+        assert_eq!((address.scope_id(), address.port()), (3, 2000));
+    }
+
+    #[test]
+    fn a_sender_is_shown_as_an_endpoint_shows_it() {
+        for (heard, shown) in [
+            ("127.0.0.1:2000", "127.0.0.1:2000"),
+            ("[::ffff:127.0.0.1]:2000", "127.0.0.1:2000"),
+            ("[::1]:2000", "[::1]:2000"),
+        ] {
+            assert_eq!(heard_from(heard).to_string(), shown);
+        }
     }
 }
