@@ -117,6 +117,9 @@ fn try_one(
         _ => false,
     });
     if itself {
+        // Without a trace: the port would be held for a minute (`TIME_WAIT`), against the server that is
+        // waited for. Fails for no reason that is known, and then the port is held.
+        let _ = socket.set_linger(Some(Duration::ZERO));
         let error = Error::new(ErrorKind::NoPeer, "connect");
         return Err(error.with_detail("nobody listens there; the socket had connected to itself"));
     }

@@ -372,5 +372,7 @@ fn tcp_does_not_connect_to_itself() {
     let error = SocketPair::connect("tcp://127.0.0.1:40000").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoPeer);
     assert!(error.to_string().contains("connected to itself"), "{error}");
+    // And the port is free for the server that was looked for.
+    Listener::bind("tcp://127.0.0.1:40000").unwrap();
     eprintln!("result done");
 }
