@@ -6,6 +6,7 @@
 
 use crate::address::{self, Purpose};
 use crate::connect::{Patience, connect};
+use crate::inherited;
 use crate::listener::{is_any, is_family_missing};
 use crate::name::Name;
 use crate::packet::size_buffers;
@@ -92,7 +93,7 @@ impl Shared {
 
 impl Datagram {
     /// Binds to `udp://HOST:PORT`, `unixgram://PATH` or `unixgram://@NAME`, or takes over an inherited
-    /// socket, as `udp://fd/N` and the like.
+    /// socket, as `udp://fd/N` and the like; as [`Listener::bind`](crate::Listener::bind) does.
     ///
     /// A path gets the permissions of the option `mode`, 0600 if there is none, and is taken over from a
     /// dead owner as by [`Listener::bind`](crate::Listener::bind), whose errors these are, too. With the
@@ -101,9 +102,7 @@ impl Datagram {
         let endpoint = endpoint.to_endpoint()?;
         endpoint.require(&SCHEMES, "bind")?;
         if let Address::Descriptor(number) = endpoint.address() {
-            let socket = crate::sys::duplicate(*number).map_err(|error| {
-                Error::from_io(error, "bind").with_kind(ErrorKind::NotFound).at(endpoint.text())
-            })?;
+            let socket = inherited::take(*number, &endpoint, false, "bind")?;
             return Self::from_fd(socket, &endpoint);
         }
         let mut last = None;

@@ -7,6 +7,7 @@ mod credentials;
 mod datagram;
 mod datagram_half;
 mod half;
+mod inherited;
 mod listener;
 mod name;
 mod packet;

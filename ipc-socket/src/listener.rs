@@ -1,10 +1,10 @@
 //! A name that clients connect to, and the connections they make.
 
 use crate::address::{self, Purpose};
+use crate::inherited;
 use crate::name::Name;
 use crate::pair::{CONNECTED, SocketPair, allow_descriptors, check_user};
 use crate::ready::nap;
-use crate::sys;
 use ipc_core::wait::sleep_until_readable;
 use ipc_core::{Address, Attempt, Endpoint, Error, ErrorKind, Host, Result, Scheme, Step, ToEndpoint};
 use ipc_core::{Wait, Waiter, Waiting};
@@ -56,8 +56,9 @@ impl Listener {
     const RELIEF: Duration = Duration::from_millis(100);
 
     /// Binds to `tcp://HOST:PORT`, `unix://PATH`, `unix://@NAME` or `unixpacket://…`; or takes over a
-    /// listening socket that this process has inherited, as `tcp://fd/N` and the like (a duplicate of the
-    /// descriptor is used; see sd_listen_fds(3) for how it is handed over).
+    /// listening socket that this process has inherited, as `tcp://fd/N` and the like (`/dev/null` is put in
+    /// its place, unless it is close-on-exec or a standard stream; see sd_listen_fds(3) for how it is handed
+    /// over).
     ///
     /// A path gets the permissions of the option `mode`, 0600 if there is none, before anybody can
     /// connect. One that was left behind by a process that is gone is taken over; of several that try to,
@@ -74,9 +75,7 @@ impl Listener {
         let endpoint = endpoint.to_endpoint()?;
         endpoint.require(&CONNECTED, "bind")?;
         if let Address::Descriptor(number) = endpoint.address() {
-            let socket = sys::duplicate(*number).map_err(|error| {
-                Error::from_io(error, "bind").with_kind(ErrorKind::NotFound).at(endpoint.text())
-            })?;
+            let socket = inherited::take(*number, &endpoint, true, "bind")?;
             return Self::from_fd(socket, &endpoint);
         }
         let mut last = None;

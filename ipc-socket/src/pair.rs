@@ -4,6 +4,7 @@ use crate::address;
 use crate::connect::{Patience, connect};
 use crate::credentials::{self, Credentials};
 use crate::half::{self, SocketReceiver, SocketSender};
+use crate::inherited;
 use crate::stream::Connection;
 use crate::sys;
 use crate::{TCP, UNIX, UNIX_PACKET};
@@ -47,8 +48,8 @@ pub struct SocketPair {
 
 impl SocketPair {
     /// Connects to `tcp://HOST:PORT`, `unix://PATH`, `unix://@NAME` or `unixpacket://…`; or takes over a
-    /// connected socket that this process has inherited, as `tcp://fd/N` and the like (a duplicate of the
-    /// descriptor is used).
+    /// connected socket that this process has inherited, as `tcp://fd/N` and the like (`/dev/null` is put in
+    /// its place, unless it is close-on-exec or a standard stream).
     ///
     /// Fails at once if nobody listens there; waits for the answer, and for a full listener to accept, as
     /// long as it takes. See connect(2).
@@ -80,9 +81,7 @@ impl SocketPair {
     fn connect_with(endpoint: Endpoint, patience: Patience) -> Result<Self> {
         endpoint.require(&CONNECTED, "connect")?;
         if let Address::Descriptor(number) = endpoint.address() {
-            let socket = sys::duplicate(*number);
-            let failed = |error| Error::from_io(error, "connect").with_kind(ErrorKind::NotFound);
-            let socket = socket.map_err(|error| failed(error).at(endpoint.text()))?;
+            let socket = inherited::take(*number, &endpoint, false, "connect")?;
             return Self::from_fd(socket, &endpoint);
         }
         let socket = connect(&endpoint, patience, |_| Ok(()))?;

@@ -4,6 +4,7 @@ use crate::control::{Control, SCM_RIGHTS};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{MsgFlags, SockaddrLike, recvmsg};
+use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -52,14 +53,33 @@ fn control_was_cut(flags: MsgFlags) -> bool {
     flags.contains(MsgFlags::MSG_CTRUNC)
 }
 
-/// Another descriptor of the same socket as `number`, close-on-exec; `EBADF` if it is not open.
-pub(crate) fn duplicate(number: u32) -> io::Result<OwnedFd> {
+/// Another descriptor of the same socket as `number`, close-on-exec, and whether `number` is so, too; `EBADF`
+/// if it is not open.
+pub(crate) fn duplicate(number: u32) -> io::Result<(OwnedFd, bool)> {
     let number = RawFd::try_from(number).map_err(|_| io::Error::from(Errno::EBADF))?;
+    // SAFETY: F_GETFD takes any number, reads one flag, and changes nothing.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    let close_on_exec = Errno::result(flags)? & libc::FD_CLOEXEC != 0;
     // SAFETY: F_DUPFD_CLOEXEC takes any number, and leaves that descriptor as it is.
     let new = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
     let new = Errno::result(new)?;
     // SAFETY: the kernel has just made it for us, so nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(new) })
+    Ok((unsafe { OwnedFd::from_raw_fd(new) }, close_on_exec))
+}
+
+/// Lets `number`, which must be open, refer to `file` from now on, close-on-exec.
+///
+/// The number stays open throughout, so that whoever owns it, if somebody does, closes what is here now
+/// and not a stranger's descriptor.
+pub(crate) fn replace(number: u32, file: &File) -> io::Result<()> {
+    let number = RawFd::try_from(number).map_err(|_| io::Error::from(Errno::EBADF))?;
+    // SAFETY: dup3 touches no memory of ours. The caller has found that `number` is not close-on-exec,
+    // which the descriptors that std and this project make all are: it is one that came with the
+    // process, which nobody but the caller has claimed. Were it another's after all, that one would go
+    // on owning an open descriptor, and find an empty file behind it.
+    let result = unsafe { libc::dup3(file.as_raw_fd(), number, libc::O_CLOEXEC) };
+    Errno::result(result)?;
+    Ok(())
 }
 
 /// Lets the peer send descriptors or not; see `SO_PASSRIGHTS` of unix(7), Linux 6.16 and later. On an

@@ -4,13 +4,14 @@
 mod common;
 
 use common::{abstract_endpoint, unique, until};
-use ipc_socket::{ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
+use ipc_socket::{Datagram, ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -230,6 +231,42 @@ fn an_inherited_connected_socket_becomes_a_pair() {
     assert_eq!(other.recv().unwrap(), b"x");
     let lonely = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     assert_eq!(SocketPair::from_fd(lonely.into(), "unix://@x").unwrap_err().kind(), ErrorKind::NoPeer);
+}
+
+#[test]
+fn an_inherited_socket_is_taken_so_that_the_peer_sees_the_end_and_no_child_gets_it() {
+    let (one, other) = UnixStream::pair().unwrap();
+    let number = one.into_raw_fd();
+    inherit(number);
+    // One that is not of the kind stays where it is.
+    let error = Datagram::bind(format!("unixgram://fd/{number}")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongType);
+
+    let mut one = SocketPair::connect(format!("unix://fd/{number}")).unwrap();
+    let mut other = SocketPair::from_fd(other.into(), "unix://@x").unwrap();
+    one.send(b"x").unwrap();
+    assert_eq!(other.recv().unwrap(), b"x");
+    let left = std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
+    assert_eq!(left, std::path::Path::new("/dev/null"));
+    let again = SocketPair::connect(format!("unix://fd/{number}")).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::WrongType);
+    drop(one);
+    assert_eq!(other.recv_timeout(Duration::from_secs(10)).unwrap_err().kind(), ErrorKind::Disconnected);
+
+    let std = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", std.local_addr().unwrap());
+    let number = std.into_raw_fd();
+    inherit(number);
+    drop(Listener::bind(format!("tcp://fd/{number}")).unwrap());
+    until("nobody listens", || SocketPair::connect(&endpoint).is_err());
+}
+
+/// Makes it what this process might have been started with.
+#[allow(unsafe_code)]
+fn inherit(number: i32) {
+    // SAFETY: the caller has just got the number, and it stays open.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
 }
 
 #[test]
