@@ -12,6 +12,7 @@
 use crate::control::{Control, MAX_DESCRIPTORS};
 use crate::sys;
 use ipc_core::Framing;
+use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
 use socket2::Socket;
 use std::io::{self, IoSlice, Read, Write};
@@ -121,7 +122,7 @@ impl Source {
 
     fn read_with(&mut self, buffer: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
         match &mut self.incoming {
-            None => Ok(recv(self.shared.socket.as_raw_fd(), buffer, flags)?),
+            None => recv(self.shared.socket.as_raw_fd(), buffer, flags).map_err(lost),
             Some(incoming) => incoming.read(&self.shared.socket, buffer, flags),
         }
     }
@@ -252,7 +253,7 @@ pub(crate) struct Sink {
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.outgoing.is_empty() {
-            return Ok(send(self.shared.socket.as_raw_fd(), bytes, SEND)?);
+            return send(self.shared.socket.as_raw_fd(), bytes, SEND).map_err(lost);
         }
         self.write_vectored(&[IoSlice::new(bytes)])
     }
@@ -260,7 +261,7 @@ impl Write for Sink {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let fd = self.shared.socket.as_raw_fd();
         if self.outgoing.is_empty() {
-            return Ok(sendmsg::<()>(fd, slices, &[], SEND, None)?);
+            return sendmsg::<()>(fd, slices, &[], SEND, None).map_err(lost);
         }
         let rights = [ControlMessage::ScmRights(&self.outgoing)];
         let count = sendmsg::<()>(fd, slices, &rights, SEND, None)?;
@@ -279,5 +280,16 @@ impl Write for Sink {
 impl AsFd for Sink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.as_fd()
+    }
+}
+
+/// An error of a call on a connection. TCP says by what a connection has been lost, once; that its own
+/// patience is over must not be taken for the caller's.
+fn lost(errno: Errno) -> io::Error {
+    match errno {
+        Errno::ETIMEDOUT | Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EHOSTDOWN => {
+            io::Error::new(io::ErrorKind::ConnectionReset, io::Error::from(errno))
+        }
+        _ => errno.into(),
     }
 }

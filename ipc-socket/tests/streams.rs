@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{abstract_endpoint, is_root, role, start, stay};
+use common::{abstract_endpoint, role, start, stay};
 use ipc_socket::{ErrorKind, Listener, Pair, Receiver, Sender, SocketPair, Wait};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -344,35 +344,4 @@ fn messages_over_the_limit_are_refused_and_nothing_is_sent() {
         assert_eq!(server.recv().unwrap(), [1; 10]);
         assert_eq!(client.capabilities().max_message, Some(10));
     }
-}
-
-#[test]
-fn tcp_does_not_connect_to_itself() {
-    let test = "tcp_does_not_connect_to_itself";
-    if role().is_none() {
-        if is_root() {
-            // What a second process says is not shown if it succeeds.
-            let mut other = start(test, "connect");
-            match other.hears("result").as_str() {
-                "done" => {}
-                reason => eprintln!("passed over: {reason}"),
-            }
-            other.succeeds();
-        }
-        return;
-    }
-    // In a network of its own, where a connecting socket can come from one port only: the very port that it
-    // connects to.
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-    match std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status() {
-        Ok(status) => assert!(status.success()),
-        Err(error) => return eprintln!("result there is no program ip: {error}"),
-    }
-    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40000").unwrap();
-    let error = SocketPair::connect("tcp://127.0.0.1:40000").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NoPeer);
-    assert!(error.to_string().contains("connected to itself"), "{error}");
-    // And the port is free for the server that was looked for.
-    Listener::bind("tcp://127.0.0.1:40000").unwrap();
-    eprintln!("result done");
 }
