@@ -31,23 +31,27 @@ pub(crate) enum Receiving {
     Packet(PacketReceiver),
 }
 
+/// Fails where descriptors are wanted and the framing does not say which message they came with.
+pub(crate) fn check_framing(endpoint: &Endpoint, operation: &'static str) -> Result<()> {
+    match (endpoint.options().descriptors, endpoint.options().framing) {
+        (Some(true), Some(Framing::Lines | Framing::Nul)) => {
+            let error = Error::new(ErrorKind::InvalidOption, operation).at(endpoint.text());
+            Err(error.with_detail("descriptors go with the framings length, fixed:N and raw"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Both halves of a stream.
 pub(crate) fn streams(
     socket: &Arc<Connection>,
     endpoint: &Endpoint,
 ) -> Result<(SocketSender, SocketReceiver)> {
+    check_framing(endpoint, "open")?;
     let options = endpoint.options();
     let basket = (options.descriptors == Some(true)).then(Arc::default);
-    let incoming = match &basket {
-        None => None,
-        Some(basket) => {
-            let incoming = Incoming::new(options.framing.unwrap_or_default(), basket);
-            Some(incoming.ok_or_else(|| {
-                let error = Error::new(ErrorKind::InvalidOption, "open").at(endpoint.text());
-                error.with_detail("descriptors go with the framings length, fixed:N and raw")
-            })?)
-        }
-    };
+    let framing = options.framing.unwrap_or_default();
+    let incoming = basket.as_ref().and_then(|basket| Incoming::new(framing, basket));
     let is_tcp = endpoint.scheme() == Scheme::Tcp;
     let sink = Sink { shared: Shared::new(socket), outgoing: Vec::new(), is_tcp };
     let source = Source::new(socket, incoming);

@@ -1,6 +1,7 @@
 //! A name that clients connect to, and the connections they make.
 
 use crate::address::{self, Purpose};
+use crate::half::check_framing;
 use crate::inherited;
 use crate::name::Name;
 use crate::pair::{CONNECTED, SocketPair, allow_descriptors, check_user};
@@ -74,6 +75,7 @@ impl Listener {
     pub fn bind(endpoint: impl ToEndpoint) -> Result<Self> {
         let endpoint = endpoint.to_endpoint()?;
         endpoint.require(&CONNECTED, "bind")?;
+        check_framing(&endpoint, "bind")?;
         if let Address::Descriptor(number) = endpoint.address() {
             let socket = inherited::take(*number, &endpoint, true, "bind")?;
             return Self::from_fd(socket, &endpoint);
@@ -103,6 +105,7 @@ impl Listener {
     pub fn from_fd(socket: OwnedFd, endpoint: impl ToEndpoint) -> Result<Self> {
         let endpoint = endpoint.to_endpoint()?;
         endpoint.require(&CONNECTED, "bind")?;
+        check_framing(&endpoint, "bind")?;
         let socket = Socket::from(socket);
         address::check(&socket, &endpoint, true, "bind")?;
         let failed = |error| Error::from_io(error, "bind").at(endpoint.text());

@@ -392,9 +392,13 @@ fn received_descriptors_are_close_on_exec() {
 
 #[test]
 fn descriptors_need_a_framing_that_says_where_messages_end() {
-    let listener =
-        Listener::bind(abstract_endpoint("unix") + "?framing=lines&descriptors=true").unwrap();
-    let _client = SocketPair::connect(listener.endpoint()).unwrap_err();
+    for framing in ["lines", "nul"] {
+        let name = abstract_endpoint("unix");
+        let wanted = format!("{name}?framing={framing}&descriptors=true");
+        assert_eq!(Listener::bind(&wanted).unwrap_err().kind(), ErrorKind::InvalidOption);
+        let _listener = Listener::bind(&name).unwrap();
+        assert_eq!(SocketPair::connect(&wanted).unwrap_err().kind(), ErrorKind::InvalidOption);
+    }
     let name = abstract_endpoint("unix");
     let listener = Listener::bind(format!("{name}?framing=fixed:2&descriptors=true")).unwrap();
     let mut client = SocketPair::connect(format!("{name}?framing=fixed:2")).unwrap();
