@@ -232,3 +232,44 @@ fn read(message: &[u8]) -> Result<(u64, &[u8])> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    /// A peer that answers each request with itself.
+    #[derive(Debug, Default)]
+    struct Echo {
+        answers: VecDeque<Vec<u8>>,
+        last: Vec<u8>,
+    }
+
+    impl Sender for Echo {
+        fn send_within(&mut self, message: &[u8], _: Wait) -> Result<()> {
+            self.answers.push_back(message.to_vec());
+            Ok(())
+        }
+    }
+
+    impl Receiver for Echo {
+        fn recv_within(&mut self, _: Wait) -> Result<&[u8]> {
+            self.last = self.answers.pop_front().ok_or(Error::new(ErrorKind::WouldBlock, "recv"))?;
+            Ok(&self.last)
+        }
+    }
+
+    #[test]
+    fn requests_whose_tickets_were_dropped_cost_no_memory() {
+        let mut caller = Caller::new(Echo::default());
+        let kept = caller.request(b"kept", Wait::Never).unwrap();
+        for _ in 0..10_000 {
+            drop(caller.request(b"given up", Wait::Never).unwrap());
+            assert!(caller.open.len() <= 32, "{}", caller.open.len());
+        }
+        // Nor do their answers, which come before this one.
+        assert_eq!(caller.call(b"last", Wait::Forever).unwrap(), b"last");
+        assert!(caller.open.values().filter(|open| open.answer.is_some()).count() <= 1);
+        assert_eq!(caller.collect(&kept, Wait::Never).unwrap(), b"kept");
+    }
+}

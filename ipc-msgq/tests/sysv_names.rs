@@ -197,6 +197,35 @@ fn the_owners_queue_is_removed_by_the_owner_alone() {
 }
 
 #[test]
+fn a_forked_copy_does_not_remove_the_queue() {
+    const TEST: &str = "a_forked_copy_does_not_remove_the_queue";
+    if let Some(endpoint) = role("forker") {
+        let owner = SysvReceiver::bind(endpoint).unwrap();
+        // SAFETY: the child drops the owner and ends at once.
+        #[allow(unsafe_code)]
+        match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Child => {
+                drop(owner);
+                // SAFETY: ends the process without running anything of the parent's.
+                #[allow(unsafe_code)]
+                unsafe {
+                    nix::libc::_exit(0)
+                }
+            }
+            nix::unistd::ForkResult::Parent { child } => {
+                nix::sys::wait::waitpid(child, None).unwrap();
+                say("forked");
+                return wait_for_the_end();
+            }
+        }
+    }
+    let name = SysvName::new();
+    let mut forker = Second::start(TEST, "forker", &name.endpoint);
+    forker.hear("forked");
+    assert!(SysvSender::connect(&name.endpoint).unwrap().has_owner().unwrap());
+}
+
+#[test]
 fn connect_waits_for_the_queue_until_its_deadline() {
     let name = SysvName::new();
     assert_eq!(SysvSender::connect(&name.endpoint).unwrap_err().kind(), ErrorKind::NotFound);

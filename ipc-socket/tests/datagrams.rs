@@ -11,6 +11,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(10);
 
 fn both() -> [String; 2] {
     ["udp://127.0.0.1:0".into(), abstract_endpoint("unixgram")]
@@ -38,6 +39,22 @@ fn a_bound_socket_answers_whom_it_heard_last() {
         server.send_to(b"to one", &first, Wait::Forever).unwrap();
         assert_eq!(one.recv().unwrap(), b"to one");
         assert_eq!(other.recv().unwrap(), b"to the other");
+    }
+}
+
+#[test]
+fn every_address_hears_and_answers_both_families() {
+    let mut server = Datagram::bind("udp://*:0").unwrap();
+    let endpoint = server.endpoint().to_string();
+    let port = endpoint.rsplit(':').next().unwrap();
+    for host in ["127.0.0.1", "[::1]"] {
+        let mut client = Datagram::connect(format!("udp://{host}:{port}")).unwrap();
+        client.send(b"question").unwrap();
+        let (message, peer) = server.recv_from(Wait::timeout(LONG)).unwrap();
+        assert_eq!(message, b"question");
+        assert!(peer.to_string().starts_with(&format!("{host}:")), "{peer}");
+        server.send(b"answer").unwrap();
+        assert_eq!(client.recv_timeout(LONG).unwrap(), b"answer");
     }
 }
 

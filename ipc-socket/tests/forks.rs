@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// Forks, drops the child's copy of `value` and ends it.
 fn dropped_in_a_child<T>(value: T) -> T {
@@ -49,7 +50,7 @@ fn a_forked_copy_of_an_owner_does_not_remove_the_name() {
     let endpoint = format!("unixgram://{}", path.display());
     let mut bound = dropped_in_a_child(Datagram::bind(&endpoint).unwrap());
     Datagram::connect(&endpoint).unwrap().send(b"x").unwrap();
-    assert_eq!(bound.recv().unwrap(), b"x");
+    assert_eq!(bound.recv_timeout(Duration::from_secs(10)).unwrap(), b"x");
 }
 
 #[test]
@@ -66,7 +67,8 @@ fn a_forked_copy_of_a_tcp_connection_does_not_take_what_has_come() {
         poll(&mut [PollFd::new(server.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1
     });
     let mut server = dropped_in_a_child(server);
-    assert_eq!(server.recv().unwrap(), b"for the parent");
+    let soon = Duration::from_secs(10);
+    assert_eq!(server.recv_timeout(soon).unwrap(), b"for the parent");
     server.send(b"for the client").unwrap();
-    assert_eq!(client.recv().unwrap(), b"for the client");
+    assert_eq!(client.recv_timeout(soon).unwrap(), b"for the client");
 }

@@ -185,6 +185,10 @@ fn a_listener_of_the_wrong_user_is_refused() {
     let wrong = nix::unistd::getuid().as_raw() + 1;
     let error = SocketPair::connect(format!("unix://@{name}?uid={wrong}")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WrongOwner);
+    // So is one at the other end of a socket that came from elsewhere.
+    let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let error = SocketPair::from_fd(one.into(), format!("unix://@x?uid={wrong}")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongOwner);
 }
 
 #[test]
