@@ -194,6 +194,10 @@ impl<P: Sender + Receiver> Server<P> {
 
     /// Answers request after request, until the caller has gone.
     ///
+    /// A pair that hears several callers, such as a bound datagram socket, is better served by
+    /// [`serve_one`](Server::serve_one) again and again: here one caller that has gone, or sends what is no
+    /// request, is the end for all.
+    ///
     /// # Errors
     ///
     /// As [`serve_one`](Server::serve_one), but for [`Disconnected`](ErrorKind::Disconnected), which is the
