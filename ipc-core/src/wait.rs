@@ -264,6 +264,15 @@ fn poll_one(fd: BorrowedFd<'_>, events: PollFlags, limit: Option<Duration>) -> i
     }
 }
 
+/// Sleeps for `time`, or until a signal comes; the caller looks again, and its [`Attempt`] keeps the time. For
+/// what the kernel tells nobody about: a name that appears, a System V queue that changes.
+///
+/// `std::thread::sleep` would sleep on after a signal, for the rest that nanosleep(2) tells, which the kernel
+/// rounds up each time: under a storm of signals a millisecond grows to many seconds.
+pub fn nap(time: Duration) {
+    let _ = nix::poll::ppoll(&mut [], Some(time.into()), None);
+}
+
 /// Whether this thread may run on one processor only.
 pub(crate) fn one_processor() -> bool {
     let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else {

@@ -1,7 +1,7 @@
 //! Short sleeps between looks, for what the kernel tells nobody about: a name that appears, a System V
 //! queue that changes.
 
-use nix::poll::ppoll;
+use ipc_core::wait::nap;
 use std::time::Duration;
 
 /// Naps that grow from 50 microseconds to a millisecond: an answer that comes soon is noticed soon, and a
@@ -20,13 +20,8 @@ impl Naps {
     }
 
     /// Sleeps, at most `limit` if there is one. A signal ends the nap.
-    ///
-    /// `std::thread::sleep` would sleep on after a signal, for the rest that nanosleep(2) tells, which the
-    /// kernel rounds up each time: under a storm of signals a millisecond grows to many seconds.
     pub(crate) fn sleep(&mut self, limit: Option<Duration>) {
-        let nap = limit.map_or(self.next, |limit| limit.min(self.next));
-        // Whether it was a signal or the time, the caller looks again.
-        let _ = ppoll(&mut [], Some(nap.into()), None);
+        nap(limit.map_or(self.next, |limit| limit.min(self.next)));
         self.next = (self.next * 2).min(Naps::LONGEST);
     }
 }

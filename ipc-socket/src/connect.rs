@@ -2,7 +2,7 @@
 
 use crate::address::{self, Purpose};
 use crate::name::describe;
-use crate::ready::nap;
+use crate::pause::Pause;
 use ipc_core::wait::sleep_until_writable;
 use ipc_core::{Address, Endpoint, Error, ErrorKind, Result, Wait};
 use nix::libc;
@@ -11,7 +11,6 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
-use std::time::Duration;
 
 /// How long a call that connects may take.
 #[derive(Clone, Copy)]
@@ -69,29 +68,6 @@ pub(crate) fn connect(
             let error = error.with_kind(ErrorKind::TimedOut).with_detail(detail);
             return Err(error.at(endpoint.text()));
         }
-    }
-}
-
-/// Sleeps between two looks at something that cannot wake us: from 0.1 ms, longer each time, to 10 ms.
-#[derive(Default)]
-pub(crate) struct Pause {
-    rounds: u32,
-}
-
-impl Pause {
-    const FIRST: Duration = Duration::from_micros(100);
-    const LONGEST: Duration = Duration::from_millis(10);
-
-    /// Sleeps once, at most until a signal comes; false, and no sleep, if the time is over.
-    pub(crate) fn sleep(&mut self, wait: Wait) -> bool {
-        let pause = Pause::FIRST.saturating_mul(1 << self.rounds.min(7)).min(Pause::LONGEST);
-        self.rounds = self.rounds.saturating_add(1);
-        let pause = wait.remaining().map_or(pause, |left| left.min(pause));
-        if pause.is_zero() {
-            return false;
-        }
-        nap(pause);
-        true
     }
 }
 

@@ -12,6 +12,7 @@ mod listener;
 mod name;
 mod packet;
 mod pair;
+mod pause;
 mod peer;
 mod ready;
 mod rights;

@@ -16,7 +16,7 @@
 //! or not, and a datagram socket that is connected to somebody else `EPERM`. So a listener is not bothered by a connection that nobody wants, and one that has bound but
 //! does not listen yet is not taken for dead.
 
-use crate::ready::nap;
+use ipc_core::wait::nap;
 use ipc_core::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};

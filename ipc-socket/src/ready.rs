@@ -1,21 +1,12 @@
 //! Trying a call until it works or the time is over.
 
-use crate::connect::Pause;
+use crate::pause::Pause;
 use crate::stream::NOW;
 use ipc_core::wait::{sleep_until_readable, sleep_until_writable};
 use ipc_core::{Attempt, Error, Result, Step, Wait, Waiter};
 use nix::sys::socket::MsgFlags;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
-
-/// Sleeps for `time`, or until a signal comes; the caller looks again.
-///
-/// `std::thread::sleep` would sleep on after a signal, for the rest that the kernel tells, which is rounded
-/// up each time: under a storm of signals it never ends.
-pub(crate) fn nap(time: Duration) {
-    let _ = nix::poll::ppoll(&mut [], Some(time.into()), None);
-}
 
 /// Calls `receive` until it gives something, sleeping until there is something to read: in the call itself,
 /// where it is to sleep at once, for as long as it takes, and the socket blocks. `receive` is told the flags
