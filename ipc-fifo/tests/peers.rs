@@ -7,8 +7,8 @@
 mod common;
 
 use common::{Place, Role, done, tell};
+use ipc_core::conformance::under_a_storm_of_signals;
 use ipc_fifo::{ErrorKind, FifoReceiver, FifoSender, Receiver, Sender, Wait};
-use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -16,10 +16,8 @@ use nix::unistd::{ForkResult, fork, mkfifo};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SOON: Duration = Duration::from_millis(200);
 const PATIENCE: Wait = Wait::Forever;
@@ -112,29 +110,6 @@ fn a_sender_finds_no_name_then_no_peer_then_a_receiver() {
     assert!(connect(Wait::Never).is_ok());
 }
 
-/// Does `wait`, which is to be over after [`SOON`], under a storm of signals that ends only long after.
-fn under_a_storm_of_signals(wait: impl FnOnce()) {
-    let signalled = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signalled)).unwrap();
-    let (this, over) = (pthread_self(), AtomicBool::new(false));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let end = Instant::now() + SOON * 20;
-            while !over.load(Ordering::Relaxed) && Instant::now() < end {
-                pthread_kill(this, Signal::SIGUSR1).unwrap();
-            }
-        });
-        while !signalled.load(Ordering::Relaxed) {
-            thread::yield_now();
-        }
-        let began = Instant::now();
-        wait();
-        let waited = began.elapsed();
-        over.store(true, Ordering::Relaxed);
-        assert!((SOON..SOON * 10).contains(&waited), "{waited:?}");
-    });
-}
-
 #[test]
 fn signals_neither_end_a_wait_for_a_name_or_a_peer_nor_make_it_longer() {
     let place = Place::new();
@@ -145,13 +120,13 @@ fn signals_neither_end_a_wait_for_a_name_or_a_peer_nor_make_it_longer() {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
     };
     // There is no such name.
-    under_a_storm_of_signals(|| times_out(sender()));
-    under_a_storm_of_signals(|| times_out(receiver()));
+    under_a_storm_of_signals(SOON..SOON * 10, || times_out(sender()));
+    under_a_storm_of_signals(SOON..SOON * 10, || times_out(receiver()));
     // There is one, and nobody reads; then nobody writes.
     mkfifo(&place.path(), Mode::S_IRWXU).unwrap();
-    under_a_storm_of_signals(|| times_out(sender()));
+    under_a_storm_of_signals(SOON..SOON * 10, || times_out(sender()));
     let mut receiver = FifoReceiver::connect(&endpoint).unwrap();
-    under_a_storm_of_signals(|| times_out(receiver.recv_timeout(SOON).map(drop)));
+    under_a_storm_of_signals(SOON..SOON * 10, || times_out(receiver.recv_timeout(SOON).map(drop)));
 }
 
 #[test]

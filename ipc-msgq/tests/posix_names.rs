@@ -5,17 +5,15 @@
 mod common;
 
 use common::{MqName, Second, role, say, wait_for_the_end};
+use ipc_core::conformance::under_a_storm_of_signals;
 use ipc_msgq::{ErrorKind, MqPair, MqReceiver, MqSender, Receiver, Sender, Wait};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::pthread::{pthread_kill, pthread_self};
-use nix::sys::signal::Signal;
 use nix::sys::stat::fstat;
 use nix::unistd::{Uid, setuid};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn a_name_that_a_living_owner_holds_is_in_use() {
@@ -359,34 +357,14 @@ fn odd_names_are_names_and_wrong_ones_are_refused() {
 #[test]
 fn signals_neither_end_a_wait_for_a_name_nor_make_it_longer() {
     const SHORT: Duration = Duration::from_millis(50);
-    let signalled = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signalled)).unwrap();
     let name = MqName::new();
     let receiver = |wait| MqReceiver::connect_within(&name.0, wait).map(drop);
     let sender = |wait| MqSender::connect_within(&name.0, wait).map(drop);
     let pair = |wait| MqPair::connect_within(&name.0, wait).map(drop);
     let connects: [&dyn Fn(Wait) -> ipc_msgq::Result<()>; 3] = [&receiver, &sender, &pair];
     for connect in connects {
-        let (this, over) = (pthread_self(), AtomicBool::new(false));
-        signalled.store(false, Ordering::Relaxed);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                // A storm that ends only long after the wait is to be over.
-                let end = Instant::now() + SHORT * 40;
-                while !over.load(Ordering::Relaxed) && Instant::now() < end {
-                    pthread_kill(this, Signal::SIGUSR1).unwrap();
-                }
-            });
-            // Not by short sleeps, which a storm makes long.
-            while !signalled.load(Ordering::Relaxed) {
-                thread::yield_now();
-            }
-            let began = Instant::now();
-            let error = connect(Wait::timeout(SHORT)).unwrap_err();
-            let waited = began.elapsed();
-            over.store(true, Ordering::Relaxed);
-            assert_eq!(error.kind(), ErrorKind::TimedOut);
-            assert!((SHORT..SHORT * 20).contains(&waited), "{waited:?}");
+        under_a_storm_of_signals(SHORT..SHORT * 20, || {
+            assert_eq!(connect(Wait::timeout(SHORT)).unwrap_err().kind(), ErrorKind::TimedOut);
         });
     }
 }

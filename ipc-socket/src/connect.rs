@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
+use std::time::Duration;
 
 /// How long a call that connects may take.
 #[derive(Clone, Copy)]

@@ -4,17 +4,14 @@
 mod common;
 
 use common::{abstract_endpoint, unique, until};
+use ipc_core::conformance::under_a_storm_of_signals;
 use ipc_socket::{Datagram, ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::pthread::{pthread_kill, pthread_self};
-use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -106,31 +103,9 @@ fn connect_waits_no_longer_than_asked() {
     assert!(began.elapsed() >= SHORT && began.elapsed() < Duration::from_secs(5));
 }
 
-/// Does `wait`, which is to be over after [`SHORT`], under a storm of signals that ends only long after.
-fn under_a_storm_of_signals(wait: impl FnOnce()) {
-    let signalled = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signalled)).unwrap();
-    let thread = pthread_self();
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let end = Instant::now() + SHORT * 40;
-            while !over.load(Ordering::Relaxed) && Instant::now() < end {
-                pthread_kill(thread, Signal::SIGUSR1).unwrap();
-            }
-        });
-        until("the storm is there", || signalled.load(Ordering::Relaxed));
-        let began = Instant::now();
-        wait();
-        let waited = began.elapsed();
-        over.store(true, Ordering::Relaxed);
-        assert!((SHORT..SHORT * 20).contains(&waited), "{waited:?}");
-    });
-}
-
 #[test]
 fn signals_do_not_make_a_connect_wait_longer() {
-    under_a_storm_of_signals(|| {
+    under_a_storm_of_signals(SHORT..SHORT * 20, || {
         let error = SocketPair::connect_timeout(abstract_endpoint("unix"), SHORT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     });
@@ -140,7 +115,7 @@ fn signals_do_not_make_a_connect_wait_longer() {
 fn signals_neither_end_an_accept_nor_make_it_wait_longer() {
     for name in ["tcp://127.0.0.1:0", &abstract_endpoint("unix"), &abstract_endpoint("unixpacket")] {
         let listener = Listener::bind(name).unwrap();
-        under_a_storm_of_signals(|| {
+        under_a_storm_of_signals(SHORT..SHORT * 20, || {
             assert_eq!(listener.accept_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
         });
     }

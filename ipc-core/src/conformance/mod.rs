@@ -94,6 +94,7 @@ pub use ends::{Background, Both, Rx, Tx, Watched};
 pub use fixture::{End, Fixture, Opened, Place};
 pub use peer::serve;
 pub use setup::{Placement, Setup, until};
+pub use storm::under_a_storm_of_signals;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,14 +1,17 @@
-//! A storm of signals on one thread: what shows that no call of a transport is hurt by `EINTR`.
+//! Storms of signals on one thread: what shows that no call of a transport is hurt by `EINTR`.
 
+use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::{SigEvent, SigevNotify, Signal};
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 use nix::unistd::gettid;
 use signal_hook::SigId;
 use signal_hook::low_level::unregister;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Hits the thread that made it with a handled signal, once a millisecond, until it is dropped.
 ///
@@ -43,4 +46,32 @@ impl Drop for Storm {
         // The process goes on to handle the signal, so one that comes late does no harm.
         unregister(self.handler);
     }
+}
+
+/// Does `wait` while another thread hits this one with a handled signal as often as it can. Fails unless that
+/// takes a time within `bounds`; by itself the storm would last twice as long as the longest.
+///
+/// For what no end of a [`Fixture`](super::Fixture) shows: connecting, accepting.
+pub fn under_a_storm_of_signals(bounds: Range<Duration>, wait: impl FnOnce()) {
+    let hit = Arc::new(AtomicBool::new(false));
+    // For good: the last signal may come late.
+    signal_hook::flag::register(Storm::SIGNAL as i32, Arc::clone(&hit)).expect("a signal handler");
+    let (this, over) = (pthread_self(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let end = Instant::now() + bounds.end * 2;
+            while !over.load(Ordering::Relaxed) && Instant::now() < end {
+                pthread_kill(this, Storm::SIGNAL).expect("the thread is there");
+            }
+        });
+        // Not by short sleeps, which a storm makes long.
+        while !hit.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+        let began = Instant::now();
+        wait();
+        let waited = began.elapsed();
+        over.store(true, Ordering::Relaxed);
+        assert!(bounds.contains(&waited), "it took {waited:?}, which is not within {bounds:?}");
+    });
 }
