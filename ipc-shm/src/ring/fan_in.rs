@@ -10,6 +10,7 @@ use super::link::LOOK_UP;
 use super::memory::Memory;
 use super::open::PAUSE;
 use super::{CAPABILITIES, ShmReceiver, ShmSender, kernel};
+use ipc_core::wait::nap;
 use ipc_core::{Address, Attempt, Capabilities, Endpoint, Error, ErrorKind, Receiver, Result, Scheme};
 use ipc_core::{Step, ToEndpoint, Wait, Waiter, Waiting};
 use std::time::Duration;
@@ -208,7 +209,7 @@ pub(super) fn first_free<T>(
         let kind = match attempt.next(&mut waiter) {
             Ok(_) => {
                 let left = wait.remaining().unwrap_or(PAUSE);
-                std::thread::sleep(left.min(PAUSE));
+                nap(left.min(PAUSE));
                 continue;
             }
             Err(ErrorKind::WouldBlock) => problem,

@@ -1,5 +1,6 @@
 //! The system calls of the ring that no safe wrapper has: futex(2), membarrier(2), pidfd_open(2).
 
+use ipc_core::wait::nap;
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
@@ -64,7 +65,7 @@ pub(super) fn wait_any<'a>(
     };
     match Errno::result(result) {
         Ok(_) | Err(Errno::EAGAIN | Errno::EINTR | Errno::ETIMEDOUT) => {}
-        Err(_) => std::thread::sleep(limit.min(Duration::from_millis(1))),
+        Err(_) => nap(limit.min(Duration::from_millis(1))),
     }
     Ok(())
 }

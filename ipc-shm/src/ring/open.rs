@@ -6,6 +6,7 @@ use super::presence::{self, Peer, Presence, claim};
 use super::{ShmPair, ShmReceiver, ShmSender};
 use crate::segment::{Segment, SegmentOptions};
 use crate::sys;
+use ipc_core::wait::nap;
 use ipc_core::{Attempt, Endpoint, Error, ErrorKind, Result, Scheme, Step, Wait, Waiter, Waiting};
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +110,7 @@ fn connect(endpoint: &Endpoint, kind: Kind, side: Side, wait: Wait) -> Result<(L
         match attempt.next(&mut waiter) {
             Ok(Step::Look) => {}
             Ok(Step::Sleep(limit)) => {
-                std::thread::sleep(limit.map_or(PAUSE, |limit| limit.min(PAUSE)));
+                nap(limit.map_or(PAUSE, |limit| limit.min(PAUSE)));
             }
             Err(ErrorKind::WouldBlock) => return Err(error),
             Err(kind) => return Err(Error::new(kind, "connect").at(endpoint.text())),

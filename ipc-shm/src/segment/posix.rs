@@ -26,7 +26,7 @@ use super::{Backing, Segment, SegmentOptions, failed};
 use crate::locks::{self, Slot};
 use crate::map::Map;
 use crate::sys;
-use ipc_core::wait::sleep_until_readable;
+use ipc_core::wait::{nap, sleep_until_readable};
 use ipc_core::{Address, Attempt, Endpoint, Error, ErrorKind, Result, Step, Wait, Waiter, Waiting};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open as open_file};
@@ -374,7 +374,7 @@ impl Watch {
 
     fn sleep(&self, limit: Option<Duration>) {
         let Some(inotify) = &self.0 else {
-            std::thread::sleep(limit.map_or(Watch::UNWATCHED, |limit| limit.min(Watch::UNWATCHED)));
+            nap(limit.map_or(Watch::UNWATCHED, |limit| limit.min(Watch::UNWATCHED)));
             return;
         };
         // Whatever goes wrong here, the caller looks again.

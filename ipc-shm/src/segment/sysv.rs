@@ -8,6 +8,7 @@
 use super::{Backing, Segment, SegmentOptions, at, failed};
 use crate::map::Map;
 use crate::sys::{self, ShmInfo};
+use ipc_core::wait::nap;
 use ipc_core::{Address, Attempt, Endpoint, Error, ErrorKind, Result, Step, Wait, Waiter, Waiting};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -100,7 +101,7 @@ pub(super) fn open(endpoint: Endpoint, options: &SegmentOptions, wait: Wait) -> 
         match attempt.next(&mut waiter) {
             Ok(Step::Look) => {}
             Ok(Step::Sleep(limit)) => {
-                std::thread::sleep(limit.map_or(PAUSE, |limit| limit.min(PAUSE)));
+                nap(limit.map_or(PAUSE, |limit| limit.min(PAUSE)));
             }
             Err(ErrorKind::WouldBlock) => return Err(missing),
             Err(kind) => return Err(Error::new(kind, "open").at(endpoint.text())),
