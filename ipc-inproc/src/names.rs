@@ -6,9 +6,9 @@
 
 use crate::lane::{Inbox, Lane, Outbox};
 use crate::lock;
-use crate::socket::Socket;
 use crossbeam_channel::Sender;
 use ipc_core::ErrorKind;
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -46,8 +46,8 @@ enum Line {
 /// A bound pair's place for its one peer.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// Set when the peer comes; dead when the peer has gone.
-    peer: OnceLock<Weak<Socket>>,
+    /// Set when the peer comes.
+    peer: OnceLock<Connector>,
     /// To the pair's two halves, which wait for their ends of the connection there.
     outboxes: Sender<Outbox>,
     inboxes: Sender<Inbox>,
@@ -66,8 +66,12 @@ pub(crate) struct Marks {
 struct Link {
     outbox: Outbox,
     inbox: Inbox,
-    connector: Weak<Socket>,
+    connector: Connector,
 }
+
+/// Whoever has connected. Nothing is asked of them but whether they have gone.
+#[derive(Debug)]
+pub(crate) struct Connector(Weak<dyn Any + Send + Sync>);
 
 /// Why a name could not be bound or connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +129,7 @@ impl Names {
         &self,
         name: &str,
         marks: Marks,
-        connector: &Arc<Socket>,
+        connector: Connector,
     ) -> Result<(Outbox, Inbox), Refused> {
         self.at(name, |name| {
             let free = match &name.owner {
@@ -145,7 +149,6 @@ impl Names {
             let (outbox, far_inbox) = Lane::for_one(marks.send);
             let (far_outbox, inbox) = Lane::for_one(0);
             inbox.open_up(marks.recv);
-            let connector = Arc::downgrade(connector);
             let link = Link { outbox: far_outbox, inbox: far_inbox, connector };
             match (free, line) {
                 (Some(slot), _) => slot.engage(link),
@@ -288,7 +291,7 @@ impl Slot {
 
     /// There is a peer, and it has not gone.
     fn has_peer(&self) -> bool {
-        self.peer.get().is_some_and(|peer| peer.strong_count() > 0)
+        self.peer.get().is_some_and(Connector::is_live)
     }
 
     fn engage(&self, link: Link) {
@@ -305,6 +308,18 @@ impl Slot {
 
 impl Link {
     fn is_live(&self) -> bool {
-        self.connector.strong_count() > 0
+        self.connector.is_live()
+    }
+}
+
+impl Connector {
+    /// They have gone when `who` is dropped.
+    pub(crate) fn new<T: Any + Send + Sync>(who: &Arc<T>) -> Self {
+        let who: Weak<T> = Arc::downgrade(who);
+        Connector(who)
+    }
+
+    fn is_live(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }

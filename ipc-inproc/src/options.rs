@@ -1,7 +1,7 @@
 //! How to open: high-water marks and waiting.
 
 use crate::lane::{Inbox, Outbox};
-use crate::names::{Marks, Owner, Slot};
+use crate::names::{Connector, Marks, Owner, Slot};
 use crate::socket::{Socket, name_of, refusal};
 use crate::{Context, InprocPair, InprocReceiver, InprocSender};
 use crossbeam_channel::bounded;
@@ -81,7 +81,7 @@ impl InprocOptions {
     pub fn connect(&self, endpoint: impl ToEndpoint) -> Result<InprocPair> {
         let endpoint = endpoint.to_endpoint()?;
         let connect = |name: &str, socket: &Arc<Socket>| {
-            self.context.names().connect_pair(name, self.marks, socket)
+            self.context.names().connect_pair(name, self.marks, Connector::new(socket))
         };
         let ((outbox, inbox), socket): ((Outbox, Inbox), _) = self.connect_with(&endpoint, connect)?;
         Ok(InprocPair::new(
