@@ -4,6 +4,8 @@
 //! the C library is asked to count: each fork(3) adds one in the child, before the child goes on. What was
 //! made in a process bears a lower number than any copy of it. A child that bare clone(2) makes, behind the C
 //! library's back, is not counted.
+//!
+//! The only unsafe code of this crate.
 
 use nix::errno::Errno;
 use nix::libc;

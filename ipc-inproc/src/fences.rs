@@ -5,6 +5,8 @@
 //! reached the other processor, which takes longer than all else. So one side makes the fence for both:
 //! membarrier(2) has every running thread of the process make one, and a thread that does not run has made one
 //! when it stopped. What is left for the other side is to keep the compiler from changing the order.
+//!
+//! The only unsafe code of this crate.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{Ordering, compiler_fence, fence};

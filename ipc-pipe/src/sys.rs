@@ -1,4 +1,5 @@
-//! The calls that have no safe wrapper: each function here is safe to call, and says why.
+//! The calls that have no safe wrapper: each function here is safe to call, and says why. The only unsafe code
+//! of this crate.
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};

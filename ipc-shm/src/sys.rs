@@ -1,6 +1,6 @@
 //! System calls that no safe wrapper has: System V segments, extended attributes.
 //!
-//! Each function is one call, made safe by its types; which page describes it is said at each.
+//! Each function is one unsafe call, made safe by its types; which page describes it is said at each.
 
 use nix::errno::Errno;
 use std::ffi::CStr;

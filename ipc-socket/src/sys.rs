@@ -1,4 +1,5 @@
-//! The calls that have no safe wrapper: each function here is safe to call, and says why.
+//! The calls that have no safe wrapper: each function here is safe to call, and says why. The only unsafe code
+//! of this crate.
 
 use crate::control::{Control, SCM_RIGHTS};
 use nix::errno::Errno;

@@ -29,7 +29,7 @@ enum Task {
         list: bool,
     },
     /// Checks what no compiler does: the top level, the dependencies between crates, the head of each
-    /// module.
+    /// module, and that it tells of unsafe code.
     Tidy,
     /// Packages the crates as for publishing, and builds them from the packages.
     Package,

@@ -1,5 +1,5 @@
 //! What no compiler checks: the top level is the design's, no transport depends on a transport, every
-//! module opens with its purpose.
+//! module opens with its purpose, and one that has unsafe code says so there.
 
 use cargo_metadata::MetadataCommand;
 use std::collections::BTreeSet;
@@ -98,14 +98,28 @@ fn modules(root: &Path, problems: &mut Vec<String>) -> Result<(), String> {
             } else if name.ends_with(".rs") {
                 let source =
                     fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let path = path.strip_prefix(root).unwrap_or(&path);
                 if !source.starts_with("//!") && !source.starts_with("#![doc = include_str!") {
-                    let path = path.strip_prefix(root).unwrap_or(&path);
                     problems.push(format!("{} does not open with its purpose (//!)", path.display()));
+                }
+                // The tests and the benchmark are no code that others run.
+                let is_ours = path.components().nth(1).is_some_and(|part| part.as_os_str() == "src");
+                if is_ours && is_silent_about_unsafe_code(&source) {
+                    problems
+                        .push(format!("{} has unsafe code, and does not open with it", path.display()));
                 }
             }
         }
     }
     Ok(())
+}
+
+fn is_silent_about_unsafe_code(source: &str) -> bool {
+    const UNSAFE: [&str; 5] = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern"];
+    let mut code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut head = source.lines().take_while(|line| line.starts_with("//!"));
+    code.any(|line| UNSAFE.iter().any(|word| line.contains(word)))
+        && !head.any(|line| line.to_lowercase().contains("unsafe"))
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, String> {

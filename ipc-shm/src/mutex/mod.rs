@@ -7,6 +7,8 @@
 //! | `condvar` | [`SharedCondvar`] |
 //! | `safe` | [`ShmSafe`]: which types may be shared |
 //! | `sys` | the layout, and the C library's mutex |
+//!
+//! What is unsafe in this file is to make or open a mutex in a segment; `sys` does it, by the same contract.
 
 mod condvar;
 mod guard;

@@ -1,4 +1,5 @@
-//! Which types may lie in memory that several processes change.
+//! Which types may lie in memory that several processes change. It is unsafe to say so of a type; nothing else
+//! here is.
 
 use std::num::Wrapping;
 use std::sync::atomic::{

@@ -1,5 +1,5 @@
 //! A ring in a mapped segment: views of its words, and the ways of copying and sleeping that real memory
-//! and a real kernel have.
+//! and a real kernel have. To make the views is unsafe; to use them is not.
 
 use super::core::ASLEEP;
 use super::kernel;

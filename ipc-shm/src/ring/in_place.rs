@@ -1,7 +1,7 @@
 //! Messages in place: written into the ring and read out of it without a copy, for peers that trust each
 //! other. It pays for long messages: what it spares is a copy on each side, next to nothing for short ones.
 //!
-//! What safe code must never do is done here, under a contract: to hold plain bytes over memory that
+//! What safe code must never do is done here, under an unsafe contract: to hold plain bytes over memory that
 //! another process could change.
 
 use super::core::Record;

@@ -1,4 +1,5 @@
-//! The system calls of the ring that no safe wrapper has: futex(2), membarrier(2), pidfd_open(2).
+//! The system calls of the ring that no safe wrapper has: futex(2), membarrier(2), pidfd_open(2). Unsafe inside,
+//! safe to call.
 
 use ipc_core::wait::nap;
 use nix::errno::Errno;

@@ -1,4 +1,5 @@
-//! Segments used in place, for peers that trust each other: what cannot be had in safe code.
+//! Segments used in place, for peers that trust each other: unsafe, as no lock or type keeps those peers from
+//! writing.
 
 use super::Segment;
 
