@@ -229,6 +229,15 @@ fn parts_that_do_not_belong_together_are_refused() {
 }
 
 #[test]
+fn other_options_make_another_endpoint_and_are_checked_too() {
+    let endpoint = Endpoint::parse("fifo://x?mode=0640").unwrap();
+    let other = endpoint.clone().with_options(Options::default().capacity(4096)).unwrap();
+    assert_eq!(other.to_string(), "fifo://x?capacity=4096");
+    let error = endpoint.with_options(Options::default().priority(1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownOption);
+}
+
+#[test]
 fn a_transport_tells_which_schemes_are_its_own() {
     let endpoint = Endpoint::parse("mq://x").unwrap();
     endpoint.require(&[Scheme::Mq], "bind").unwrap();
