@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )]
 
+use ipc_socket::{Listener, SocketPair};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +24,14 @@ pub fn unique(tag: &str) -> String {
 /// An endpoint with an abstract name.
 pub fn abstract_endpoint(scheme: &str) -> String {
     format!("{scheme}://@{}", unique(scheme))
+}
+
+/// Both ends of a connection.
+pub fn meet(scheme: &str, options: &str) -> (SocketPair, SocketPair) {
+    let name = abstract_endpoint(scheme);
+    let listener = Listener::bind(format!("{name}{options}")).unwrap();
+    let client = SocketPair::connect(&name).unwrap();
+    (client, listener.accept().unwrap())
 }
 
 /// A second process, which runs the same test again with a role to play, and tells about it on its
