@@ -21,8 +21,8 @@ pub struct Capabilities {
     pub reliable: bool,
     /// A full channel holds its sender back. False for UDP, which drops.
     pub bounded: bool,
-    /// Either end learns when the other is gone. False for message queues and UDP, which outlive
-    /// their users.
+    /// Either end learns when the other is gone. False for message queues, which outlive their users; for
+    /// datagrams; and for ends that wait for the next peer.
     pub notices_disconnect: bool,
     /// Both ends send and receive.
     pub bidirectional: bool,

@@ -128,7 +128,7 @@ fn finish(draft: &Name, name: &Name, side: Side, mode: Mode) -> Result<Option<(I
 
 /// A name that nobody else uses: the process's number, and a random one.
 fn draft_name() -> OsString {
-    format!(".ipc-fifo-{}-{:016x}", process::id(), crate::random()).into()
+    format!(".ipc-fifo-{}-{:016x}", process::id(), crate::random::random()).into()
 }
 
 impl Name {

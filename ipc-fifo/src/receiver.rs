@@ -168,7 +168,7 @@ impl FifoReceiver {
 
     /// What this receiver can do.
     pub fn capabilities(&self) -> Capabilities {
-        crate::capabilities(&self.endpoint)
+        crate::capabilities::capabilities(&self.endpoint)
     }
 
     /// How many bytes the FIFO holds, those of fragments' headers among them.

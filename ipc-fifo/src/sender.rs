@@ -161,7 +161,7 @@ impl FifoSender {
 
     /// What this sender can do.
     pub fn capabilities(&self) -> Capabilities {
-        crate::capabilities(&self.endpoint)
+        crate::capabilities::capabilities(&self.endpoint)
     }
 
     /// How many bytes the FIFO holds, those of fragments' headers among them.

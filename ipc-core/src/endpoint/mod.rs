@@ -8,7 +8,8 @@
 //! written: `%3F` is a question mark. A file whose name looks like something else is written with `./`
 //! in front: `unix://./@file`.
 //!
-//! The parts: `parse` reads the text, `address` has the rules for names, `options` the table of options.
+//! The parts: `parse` reads the text, `address` has the rules for names, `options` the table of options, `setters`
+//! what sets them one by one, `text` the escapes.
 
 mod address;
 mod options;

@@ -215,7 +215,7 @@ impl Drop for Fragments {
 /// whether its holder is alive.
 fn register(fd: BorrowedFd<'_>) -> Result<u64> {
     loop {
-        let writer = (crate::random() % lock::END).max(lock::OWNER + 1);
+        let writer = (crate::random::random() % lock::END).max(lock::OWNER + 1);
         match lock::exclusively(fd, writer) {
             Ok(()) => return Ok(writer),
             Err(Errno::EAGAIN | Errno::EACCES) => {}
