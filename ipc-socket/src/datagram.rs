@@ -5,6 +5,7 @@
 //! peer.
 
 use crate::address::{self, Purpose};
+use crate::capabilities::{UDP, UDP_MAX, UNIX_DATAGRAM};
 use crate::connect::{Patience, connect};
 use crate::inherited;
 use crate::listener::{is_any, is_family_missing};
@@ -12,7 +13,7 @@ use crate::name::Name;
 use crate::packet::size_buffers;
 use crate::pair::allow_descriptors;
 use crate::peer::Peer;
-use crate::{DatagramReceiver, DatagramSender, UDP, UNIX_DATAGRAM};
+use crate::{DatagramReceiver, DatagramSender};
 use ipc_core::{
     Address, Capabilities, Endpoint, Error, ErrorKind, Pair, Receiver, Result, Scheme, Sender,
 };
@@ -27,9 +28,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const SCHEMES: [Scheme; 2] = [Scheme::UnixGram, Scheme::Udp];
-
-/// The most that UDP carries over IPv4: 65,535 bytes less the two headers.
-pub(crate) const UDP_MAX: usize = 65_507;
 
 /// A Unix datagram or UDP socket.
 ///

@@ -1,13 +1,13 @@
 //! A connection: both ends in one, whatever the kind of socket.
 
 use crate::address;
+use crate::capabilities::{TCP, UNIX, UNIX_PACKET};
 use crate::connect::{Patience, connect};
 use crate::credentials::{self, Credentials};
 use crate::half::{self, SocketReceiver, SocketSender};
 use crate::inherited;
 use crate::stream::Connection;
 use crate::sys;
-use crate::{TCP, UNIX, UNIX_PACKET};
 use ipc_core::{Address, Boundaries, Capabilities, Endpoint, Error, ErrorKind, Framing, Pair, Receiver};
 use ipc_core::{Result, Scheme, Sender, ToEndpoint, Wait};
 use socket2::Socket;
