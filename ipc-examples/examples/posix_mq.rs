@@ -22,7 +22,7 @@ use ipc_msgq::{MqReceiver, MqSender, Wait};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let name = format!("mq://posix_mq-{}", std::process::id());
+    let name = format!("mq://ipc-posix_mq-{}", std::process::id());
     let mut receiver = MqReceiver::bind(format!("{name}?capacity=4&max_message=64"))?;
     let mut sender = MqSender::connect(&name)?;
 

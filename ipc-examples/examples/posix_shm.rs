@@ -17,7 +17,7 @@ use ipc_shm::{ErrorKind, Segment};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let name = format!("shm://posix_shm-{}", std::process::id());
+    let name = format!("shm://ipc-posix_shm-{}", std::process::id());
     let ours = Segment::create(&name, 4096)?;
     show("", format!("The segment has {} bytes", ours.len()).as_bytes())?;
 

@@ -57,7 +57,7 @@ impl fmt::Display for NamedObject {
 /// Like every answer about other processes, it may be out of date when it arrives.
 ///
 /// ```
-/// let name = format!("shm://doc-list-{}", std::process::id());
+/// let name = format!("shm://ipc-doc-list-{}", std::process::id());
 /// let _segment = ipc_shm::Segment::create(&name, 4096)?;
 /// let objects = ipc_shm::list()?;
 /// let object = objects.iter().find(|object| object.endpoint.to_string() == name).expect("listed");

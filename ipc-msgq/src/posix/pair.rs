@@ -14,7 +14,7 @@ use std::time::Duration;
 /// ```
 /// use ipc_msgq::{MqPair, Receiver, Sender};
 ///
-/// let name = format!("mq://doc-pair-{}?capacity=4&max_message=64", std::process::id());
+/// let name = format!("mq://ipc-doc-pair-{}?capacity=4&max_message=64", std::process::id());
 /// let mut server = MqPair::bind(&name)?;
 /// let mut client = MqPair::connect(&name)?;
 /// client.send(b"question")?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// ```
 /// use ipc_msgq::{MqReceiver, MqSender, Receiver, Sender};
 ///
-/// let name = format!("mq://doc-receiver-{}?capacity=4&max_message=64", std::process::id());
+/// let name = format!("mq://ipc-doc-receiver-{}?capacity=4&max_message=64", std::process::id());
 /// let mut receiver = MqReceiver::bind(&name)?;
 /// MqSender::connect(format!("{name}&priority=5"))?.send(b"hello")?;
 /// assert_eq!(receiver.attributes()?.waiting, 1);

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// ```
 /// use ipc_msgq::{MqReceiver, MqSender, Receiver, Sender, Wait};
 ///
-/// let name = format!("mq://doc-sender-{}?capacity=4&max_message=64", std::process::id());
+/// let name = format!("mq://ipc-doc-sender-{}?capacity=4&max_message=64", std::process::id());
 /// let mut receiver = MqReceiver::bind(&name)?;
 /// let mut sender = MqSender::connect(&name)?;
 /// sender.send(b"later")?;

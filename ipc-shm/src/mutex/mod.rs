@@ -111,7 +111,7 @@ impl<T: ShmSafe> SharedMutex<T> {
     ///
     /// type Counter = SharedMutex<u64>;
     ///
-    /// let name = format!("shm://doc-mutex-{}", std::process::id());
+    /// let name = format!("shm://ipc-doc-mutex-{}", std::process::id());
     /// let ours = SegmentOptions::new(Counter::SIZE).create_with(&name, |segment| {
     ///     // SAFETY: the name is new, and all our programs use it as a `Counter`.
     ///     unsafe { Counter::init(segment, 0, 0) }.map(drop)

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// ```
 /// use ipc_shm::{Receiver, Sender, ShmFanIn};
 ///
-/// let name = format!("shm://doc-fan-in-{}", std::process::id());
+/// let name = format!("shm://ipc-doc-fan-in-{}", std::process::id());
 /// let mut receiver = ShmFanIn::bind(&name, 8)?;
 /// let mut one = ShmFanIn::connect(&name)?; // most often in other processes
 /// let mut two = ShmFanIn::connect(&name)?;

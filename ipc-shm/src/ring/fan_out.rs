@@ -24,7 +24,7 @@ pub enum Slow {
 /// ```
 /// use ipc_shm::{Receiver, Sender, ShmFanOut, Slow};
 ///
-/// let name = format!("shm://doc-fan-out-{}", std::process::id());
+/// let name = format!("shm://ipc-doc-fan-out-{}", std::process::id());
 /// let mut sender = ShmFanOut::bind(&name, 8, Slow::Drop)?;
 /// let mut one = ShmFanOut::connect(&name)?; // most often in other processes
 /// let mut two = ShmFanOut::connect(&name)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// ```
 /// use ipc_shm::{Receiver, Sender, ShmPair};
 ///
-/// let name = format!("shm://doc-pair-{}", std::process::id());
+/// let name = format!("shm://ipc-doc-pair-{}", std::process::id());
 /// let mut server = ShmPair::bind(&name)?;
 /// let mut client = ShmPair::connect(&name)?; // most often in another process
 /// client.send(b"question")?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// ```
 /// use ipc_shm::{Receiver, Sender, ShmReceiver, ShmSender};
 ///
-/// let name = format!("shm://doc-receiver-{}", std::process::id());
+/// let name = format!("shm://ipc-doc-receiver-{}", std::process::id());
 /// let mut receiver = ShmReceiver::bind(&name)?;
 /// let mut sender = ShmSender::connect(&name)?; // most often in another process
 /// sender.send(b"hello")?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// ```
 /// use ipc_shm::{Receiver, Sender, ShmReceiver, ShmSender};
 ///
-/// let name = format!("shm://doc-sender-{}", std::process::id());
+/// let name = format!("shm://ipc-doc-sender-{}", std::process::id());
 /// let mut sender = ShmSender::bind(&name)?;
 /// sender.send(b"sent before anybody was there")?;
 /// let mut receiver = ShmReceiver::connect(&name)?; // most often in another process

@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 /// ```
 /// use ipc_shm::Segment;
 ///
-/// let name = format!("shm://doc-segment-{}", std::process::id());
+/// let name = format!("shm://ipc-doc-segment-{}", std::process::id());
 /// let ours = Segment::create(&name, 4096)?;
 /// ours.write_at(100, b"hello")?;
 ///

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// ```
 /// use ipc_shm::SegmentOptions;
 ///
-/// let name = format!("shm://doc-options-{}", std::process::id());
+/// let name = format!("shm://ipc-doc-options-{}", std::process::id());
 /// // Nobody can open the segment before it says "ready".
 /// let segment = SegmentOptions::new(1 << 20)
 ///     .mode(0o660)
