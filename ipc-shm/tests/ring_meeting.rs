@@ -91,6 +91,44 @@ fn a_second_peer_is_told_that_it_is_busy() {
 }
 
 #[test]
+fn two_ends_of_the_same_kind_are_told_so_and_not_that_the_owner_is_gone() {
+    let (of_receiver, of_sender) = (name(), name());
+    let _receiver = ShmReceiver::bind(&of_receiver).unwrap();
+    let _sender = ShmSender::bind(&of_sender).unwrap();
+    let soon = Duration::from_secs(5);
+    for error in [
+        ShmReceiver::connect(&of_receiver).unwrap_err(),
+        ShmSender::connect(&of_sender).unwrap_err(),
+        ShmReceiver::connect_timeout(&of_receiver, soon).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        assert!(error.to_string().contains("this very end"), "{error}");
+    }
+    // Nothing was taken by it.
+    ShmSender::connect(&of_receiver).unwrap();
+}
+
+#[test]
+fn errors_name_the_call_that_failed_and_a_wait_that_was_in_vain_says_for_what() {
+    let name = name();
+    let _receiver = ShmReceiver::bind(&name).unwrap();
+    assert_eq!(ShmReceiver::bind(&name).unwrap_err().operation(), "bind");
+    assert_eq!(ShmPair::bind(format!("{name}?uid=60023")).unwrap_err().operation(), "bind");
+    let missing = format!("{name}-missing");
+    assert_eq!(ShmSender::connect(&missing).unwrap_err().operation(), "connect");
+    let soon = Duration::from_millis(30);
+    let error = ShmSender::connect_timeout(&missing, soon).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("connect {missing}: ")), "{error}");
+    assert!(error.to_string().ends_with(": nobody has made it"), "{error}");
+
+    // The name is there, but its conversation is over.
+    drop(ShmSender::connect(&name).unwrap());
+    let error = ShmSender::connect_timeout(&name, soon).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("a conversation is over there"), "{error}");
+}
+
+#[test]
 fn connect_finds_what_is_there_only() {
     let name = name();
     assert_eq!(ShmSender::connect(&name).unwrap_err().kind(), ErrorKind::NotFound);

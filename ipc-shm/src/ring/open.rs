@@ -122,8 +122,14 @@ fn connect(endpoint: &Endpoint, kind: Kind, side: Side, wait: Wait) -> Result<(L
 fn join(segment: Segment, kind: Kind, side: Side) -> Result<(Layout, Arc<Presence>)> {
     let segment = Arc::new(segment);
     let layout = read_layout(&segment, Some(kind))?;
-    if presence::look(&segment, side.other()) != Peer::Here {
-        return Err(no_peer("its owner is gone; the next to bind it takes the name over"));
+    match presence::look(&segment, side.other()) {
+        Peer::Here => {}
+        Peer::NotYet if presence::look(&segment, side) == Peer::Here => {
+            let detail =
+                "its owner is this very end; a sender meets a receiver, and a receiver a sender";
+            return Err(Error::new(ErrorKind::Busy, "connect").with_detail(detail));
+        }
+        _ => return Err(no_peer("its owner is gone; the next to bind it takes the name over")),
     }
     let presence = take(&segment, side)?;
     if let Some(id) = segment.id() {

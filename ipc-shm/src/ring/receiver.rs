@@ -77,7 +77,7 @@ impl ShmReceiver {
     /// # Errors
     ///
     /// [`NotFound`](ErrorKind::NotFound) if there is no such name, [`NoPeer`](ErrorKind::NoPeer) if its owner
-    /// is gone, [`Busy`](ErrorKind::Busy) if it has a receiver,
+    /// is gone, [`Busy`](ErrorKind::Busy) if it has a receiver, its owner or another,
     /// [`GeometryMismatch`](ErrorKind::GeometryMismatch) if it is a pair, [`Corrupted`](ErrorKind::Corrupted) if
     /// it is no ring, and those of [`SegmentOptions::open`](crate::SegmentOptions::open).
     pub fn connect(endpoint: impl ToEndpoint) -> Result<ShmReceiver> {
