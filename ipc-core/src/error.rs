@@ -165,6 +165,12 @@ impl Error {
         self
     }
 
+    /// Names another operation: the one that the user called, where it failed in a part of it.
+    pub fn with_operation(mut self, operation: &'static str) -> Self {
+        self.operation = operation;
+        self
+    }
+
     /// What kind of thing went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -91,7 +91,8 @@ fn bind(endpoint: &Endpoint, kind: Kind, side: Side) -> Result<(Layout, Arc<Pres
         me = claim(segment, side);
         layout.write(segment);
         Ok(())
-    })?;
+    });
+    let segment = segment.map_err(|error| error.with_operation("bind"))?;
     let me = me.ok_or_else(|| Error::new(ErrorKind::Busy, "bind").at(endpoint.text()))?;
     Ok((layout, Arc::new(Presence::claimed(&Arc::new(segment), side, me))))
 }
@@ -102,7 +103,8 @@ fn connect(endpoint: &Endpoint, kind: Kind, side: Side, wait: Wait) -> Result<(L
     let mut attempt = Attempt::new(wait);
     let mut waiter = Waiter::new(Waiting::Block);
     loop {
-        let segment = SegmentOptions::default().open(endpoint, wait)?;
+        let segment = SegmentOptions::default().open(endpoint, wait);
+        let segment = segment.map_err(|error| error.with_operation("connect"))?;
         let error = match join(segment, kind, side) {
             Err(error) if error.kind() == ErrorKind::NoPeer => error.at(endpoint.text()),
             joined => return joined.map_err(|error| error.at(endpoint.text())),
@@ -113,7 +115,7 @@ fn connect(endpoint: &Endpoint, kind: Kind, side: Side, wait: Wait) -> Result<(L
                 nap(limit.map_or(PAUSE, |limit| limit.min(PAUSE)));
             }
             Err(ErrorKind::WouldBlock) => return Err(error),
-            Err(kind) => return Err(Error::new(kind, "connect").at(endpoint.text())),
+            Err(kind) => return Err(error.with_kind(kind)),
         }
     }
 }

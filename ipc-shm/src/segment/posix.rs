@@ -163,7 +163,10 @@ pub(super) fn open(endpoint: Endpoint, options: &SegmentOptions, wait: Wait) -> 
             Err(ErrorKind::WouldBlock) => {
                 return Err(Error::new(ErrorKind::NotFound, "open").at(endpoint.text()));
             }
-            Err(kind) => return Err(Error::new(kind, "open").at(endpoint.text())),
+            Err(kind) => {
+                let error = Error::new(kind, "open").at(endpoint.text());
+                return Err(error.with_detail("nobody has made it"));
+            }
         }
     };
     let stat = fstat(&fd).map_err(|errno| failed(errno, "open", &endpoint))?;

@@ -104,7 +104,10 @@ pub(super) fn open(endpoint: Endpoint, options: &SegmentOptions, wait: Wait) -> 
                 nap(limit.map_or(PAUSE, |limit| limit.min(PAUSE)));
             }
             Err(ErrorKind::WouldBlock) => return Err(missing),
-            Err(kind) => return Err(Error::new(kind, "open").at(endpoint.text())),
+            Err(kind) => {
+                let error = Error::new(kind, "open").at(endpoint.text());
+                return Err(error.with_detail("nobody has made it"));
+            }
         }
     }
 }
