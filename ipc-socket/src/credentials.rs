@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Authorise by [`uid`](Credentials::uid). Do not authorise by the process: a number may have passed to
 /// another process since; a pidfd, which [`SocketPair::peer_pidfd`](crate::SocketPair::peer_pidfd)
 /// gives, cannot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
     uid: u32,
     gid: u32,
