@@ -1,5 +1,6 @@
 //! What no compiler checks: the top level is the design's, no transport depends on a transport, every
-//! module opens with its purpose, and one that has unsafe code says so there.
+//! module opens with its purpose, one that has unsafe code says so there, and links in the pages lead
+//! somewhere.
 
 use cargo_metadata::MetadataCommand;
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ pub(crate) fn check() -> Result<(), String> {
     top_level(&root, &mut problems)?;
     dependencies(&root, &mut problems)?;
     modules(&root, &mut problems)?;
+    links(&root, &mut problems)?;
     if problems.is_empty() {
         return Ok(());
     }
@@ -122,8 +124,48 @@ fn is_silent_about_unsafe_code(source: &str) -> bool {
         && !head.any(|line| line.to_lowercase().contains("unsafe"))
 }
 
+/// A page is also read where rustdoc does not resolve items: what is written `](…)` is the page's own, an address
+/// or a file. (An item is ``[`Type::item`]``, which is a link in rustdoc and a name elsewhere.)
+fn links(root: &Path, problems: &mut Vec<String>) -> Result<(), String> {
+    let of_crates = TRANSPORTS.iter().chain(&["ipc-core", "ipc-examples"]);
+    let folders = of_crates.map(|name| root.join(name)).chain([root.to_path_buf()]);
+    for folder in folders {
+        for name in names(&folder)?.iter().filter(|name| name.ends_with(".md")) {
+            let path = folder.join(name);
+            let page =
+                fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let dead = targets(&page).filter(|target| {
+                !target.starts_with("https://")
+                    && !target.starts_with('#')
+                    && !folder.join(target).exists()
+            });
+            let shown = path.strip_prefix(root).unwrap_or(&path).display();
+            problems.extend(dead.map(|target| format!("{shown} links to {target}, which is not there")));
+        }
+    }
+    Ok(())
+}
+
+/// What the links of a page lead to, beside those in code.
+fn targets(page: &str) -> impl Iterator<Item = &str> {
+    let prose = page.split("```").step_by(2);
+    prose.flat_map(|prose| prose.split("](").skip(1)).filter_map(|rest| rest.split(')').next())
+}
+
 fn names(folder: &Path) -> Result<Vec<String>, String> {
     let wrong = |error| format!("{}: {error}", folder.display());
     let entries = fs::read_dir(folder).map_err(wrong)?;
     entries.map(|entry| Ok(entry.map_err(wrong)?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::targets;
+
+    #[test]
+    fn links_are_found_in_prose_and_not_in_code() {
+        let page =
+            "see [this](a.md) and [`that`](b::C).\n```\nlet x = y[0](1);\n```\n[`Item`], [x](https://x)";
+        assert_eq!(targets(page).collect::<Vec<_>>(), ["a.md", "b::C", "https://x"]);
+    }
 }
