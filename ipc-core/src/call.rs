@@ -10,14 +10,7 @@
 //!   caller waits like one of a function. That is [`Caller::call`] again, and [`Server::serve`] on the other
 //!   side.
 //!
-//! On the wire a request is a number of eight bytes, little-endian, and then the caller's bytes; the
-//! answer is the same number, and then the server's bytes. The caller counts the numbers up. So answers may
-//! come in any order, and one that comes after its call had run out of time is known for what it is and
-//! dropped, instead of being taken for the next call's. Each caller counts from a number drawn at random: in
-//! a queue, which outlives those who use it, the late answer to an earlier caller may be waiting.
-//!
-//! The eight bytes may be any, so of the [framings](crate::Framing) of a stream `lines` and `nul` do not
-//! do, and `raw` does not keep messages apart.
+//! What is on the wire is told by [`Caller`].
 
 use crate::{Attempt, Error, ErrorKind, Receiver, Result, Sender, Wait};
 use std::collections::BTreeMap;
@@ -26,7 +19,10 @@ use std::sync::{Arc, Weak};
 
 const NUMBER: usize = 8;
 
-/// The side that asks.
+/// The side that asks, over any [`Pair`](crate::Pair); a [`Server`] is the other.
+///
+/// To send and go on, keep the [`Ticket`] that [`request`](Caller::request) gives; to wait for the answer, use
+/// [`call`](Caller::call).
 ///
 /// ```
 /// # use ipc_core::{Caller, Pair, Result, Server, Wait};
@@ -42,6 +38,19 @@ const NUMBER: usize = 8;
 ///     Ok(())
 /// }
 /// ```
+///
+/// # On the wire
+///
+/// A request is a number of eight bytes, little-endian, and then the caller's bytes; the answer is the same
+/// number, and then the server's bytes. The caller counts the numbers up, from one drawn at random: in a queue,
+/// which outlives those who use it, the late answer to an earlier caller may be waiting. So answers may come in
+/// any order, and one that comes after its call had run out of time is known for what it is and dropped, instead
+/// of being taken for the next call's.
+///
+/// The longest request is eight bytes shorter than the transport's longest message. The eight bytes may be any:
+/// so of the [framings](crate::Framing) of a stream `lines` and `nul` fail sooner or later, and `raw` does not
+/// keep messages apart. Over UDP a request or its answer may be lost: give
+/// each call a deadline, and make it again.
 #[derive(Debug)]
 pub struct Caller<P> {
     pair: P,
@@ -61,6 +70,7 @@ struct Open {
 }
 
 /// A request under way, whose answer can be collected with it. Dropping it gives the answer up.
+#[must_use = "dropped, it gives the answer up"]
 #[derive(Debug)]
 pub struct Ticket {
     number: u64,

@@ -94,7 +94,7 @@ fn a_ticket_of_another_caller_collects_nothing() {
     let (other, _keep_too) = pairs.next().unwrap();
     let (mut one, mut other) = (Caller::new(one), Caller::new(other));
     let ticket = one.request(b"x", Wait::Forever).unwrap();
-    other.request(b"x", Wait::Forever).unwrap();
+    let _ = other.request(b"x", Wait::Forever).unwrap();
     assert_eq!(other.collect(&ticket, Wait::Never).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
