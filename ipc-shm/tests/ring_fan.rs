@@ -73,6 +73,25 @@ fn a_lost_wake_up_costs_a_receiver_of_many_a_short_delay() {
 }
 
 #[test]
+fn connecting_says_why_there_is_no_place_and_can_wait_for_one() {
+    let (one, soon) = (name(), Duration::from_millis(30));
+    let error = ShmFanIn::connect_timeout(&one, soon).unwrap_err();
+    assert_eq!(error.to_string(), format!("connect {one}: the time ran out: nobody has made it"));
+    let _receiver = ShmFanIn::bind(&one, 1).unwrap();
+    let sender = ShmFanIn::connect_timeout(&one, soon).unwrap();
+    assert_eq!(ShmFanIn::connect_timeout(&one, soon).unwrap_err().kind(), ErrorKind::TimedOut);
+    drop(sender);
+
+    // Those of one kind take no part in the other.
+    let other = name();
+    let _receiver = ShmFanIn::bind(&other, 1).unwrap();
+    let error = ShmFanOut::connect(&other).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().starts_with(&format!("connect {other}: ")), "{error}");
+    assert!(error.to_string().contains("this very end"), "{error}");
+}
+
+#[test]
 fn a_stopped_sender_keeps_its_place() {
     const COUNT: usize = 2000;
     let name = format!("{}?capacity=4K", name());

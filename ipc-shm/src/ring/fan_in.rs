@@ -84,6 +84,11 @@ impl ShmFanIn {
         Self::connect_within(endpoint, Wait::Never)
     }
 
+    /// The same, waiting for a free place at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<ShmSender> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
+    }
+
     /// The same, waiting for a free place as long as `wait` says.
     pub fn connect_within(endpoint: impl ToEndpoint, wait: Wait) -> Result<ShmSender> {
         first_free(&endpoint.to_endpoint()?, wait, |place| ShmSender::connect(place))
@@ -193,28 +198,29 @@ pub(super) fn first_free<T>(
     let mut attempt = Attempt::new(wait);
     let mut waiter = Waiter::new(Waiting::Block);
     loop {
-        let mut problem = ErrorKind::NotFound;
+        let mut problem = Error::new(ErrorKind::NotFound, "connect").with_detail("nobody has made it");
         let mut missing = 0;
         for number in 0..ShmFanIn::MAX_SENDERS {
             match connect(&place(endpoint, number, "connect")?).map_err(|error| (error.kind(), error)) {
                 Ok(connected) => return Ok(connected),
                 // Taken, or about to be made anew.
-                Err((ErrorKind::Busy | ErrorKind::NoPeer, _)) => problem = ErrorKind::Busy,
+                Err((ErrorKind::Busy | ErrorKind::NoPeer, error)) => {
+                    problem = error.with_kind(ErrorKind::Busy);
+                }
                 // One may be about to be made anew: its name is gone for a moment. Two are the end.
                 Err((ErrorKind::NotFound, _)) if missing == 0 => missing = 1,
                 Err((ErrorKind::NotFound, _)) => break,
                 Err((_, error)) => return Err(error),
             }
         }
-        let kind = match attempt.next(&mut waiter) {
+        let problem = problem.at(endpoint.text());
+        match attempt.next(&mut waiter) {
             Ok(_) => {
                 let left = wait.remaining().unwrap_or(PAUSE);
                 nap(left.min(PAUSE));
-                continue;
             }
-            Err(ErrorKind::WouldBlock) => problem,
-            Err(kind) => kind,
-        };
-        return Err(Error::new(kind, "connect").at(endpoint.text()));
+            Err(ErrorKind::WouldBlock) => return Err(problem),
+            Err(kind) => return Err(problem.with_kind(kind)),
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::fan_in::{first_free, place};
 use super::presence::Peer;
 use super::{CAPABILITIES, ShmFanIn, ShmReceiver, ShmSender};
 use ipc_core::{Capabilities, Endpoint, Error, ErrorKind, Result, Sender, ToEndpoint, Wait};
+use std::time::Duration;
 
 /// What is done about a receiver whose ring is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +100,11 @@ impl ShmFanOut {
     /// [`ShmFanIn::connect`].
     pub fn connect(endpoint: impl ToEndpoint) -> Result<ShmReceiver> {
         Self::connect_within(endpoint, Wait::Never)
+    }
+
+    /// The same, waiting for a free place at most `timeout`.
+    pub fn connect_timeout(endpoint: impl ToEndpoint, timeout: Duration) -> Result<ShmReceiver> {
+        Self::connect_within(endpoint, Wait::timeout(timeout))
     }
 
     /// The same, waiting for a free place as long as `wait` says.
