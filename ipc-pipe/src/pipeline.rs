@@ -26,6 +26,7 @@ use std::thread;
 /// assert_eq!(output.statuses.len(), 3); // bash's PIPESTATUS
 /// # Ok::<(), ipc_pipe::Error>(())
 /// ```
+#[must_use = "nothing runs before `spawn`, `status` or `output`"]
 #[derive(Debug, Default)]
 pub struct Pipeline {
     commands: Vec<Command>,

@@ -44,6 +44,7 @@ impl ShmSender {
 }
 
 /// Room for a message in the ring; see [`ShmSender::loan`].
+#[must_use = "dropped without `commit`, nothing is sent"]
 #[derive(Debug)]
 pub struct Loan<'a> {
     sender: &'a mut ShmSender,

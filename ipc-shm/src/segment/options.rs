@@ -28,6 +28,7 @@ use std::sync::Arc;
 /// (about 0.07 s a GiB, where touching takes several times as long). So segments above
 /// [`RESERVE_UP_TO`](SegmentOptions::RESERVE_UP_TO) are only checked against the free space of that moment and
 /// take their pages when these are first touched, unless [`reserve`](SegmentOptions::reserve) asks for them.
+#[must_use]
 #[derive(Clone, Debug, Default)]
 pub struct SegmentOptions {
     pub(super) size: usize,
