@@ -14,6 +14,19 @@ pub(crate) enum Purpose {
     Connect,
 }
 
+/// Fails unless the scheme is one of `schemes`, and says which type is for the others.
+pub(crate) fn require(endpoint: &Endpoint, schemes: &[Scheme], operation: &'static str) -> Result<()> {
+    endpoint.require(schemes, operation).map_err(|error| {
+        error.with_detail(match endpoint.scheme() {
+            Scheme::Udp | Scheme::UnixGram => "datagrams have no connection: use Datagram",
+            Scheme::Tcp | Scheme::Unix | Scheme::UnixPacket => {
+                "it has connections: use Listener and SocketPair"
+            }
+            _ => "this crate's are tcp, unix, unixpacket, unixgram, udp",
+        })
+    })
+}
+
 /// The addresses that an endpoint stands for, the likeliest first. A host's name is looked up, which may
 /// take as long as the resolver likes.
 pub(crate) fn resolve(endpoint: &Endpoint, purpose: Purpose) -> Result<Vec<SockAddr>> {

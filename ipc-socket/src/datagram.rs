@@ -98,7 +98,7 @@ impl Datagram {
     /// option `uid`, messages of other users are passed over.
     pub fn bind(endpoint: impl ToEndpoint) -> Result<Self> {
         let endpoint = endpoint.to_endpoint()?;
-        endpoint.require(&SCHEMES, "bind")?;
+        address::require(&endpoint, &SCHEMES, "bind")?;
         if let Address::Descriptor(number) = endpoint.address() {
             let socket = inherited::take(*number, &endpoint, false, "bind")?;
             return Self::from_fd(socket, &endpoint);
@@ -138,7 +138,7 @@ impl Datagram {
     }
 
     fn connect_with(endpoint: Endpoint, patience: Patience) -> Result<Self> {
-        endpoint.require(&SCHEMES, "connect")?;
+        address::require(&endpoint, &SCHEMES, "connect")?;
         let socket = connect(&endpoint, patience, |socket| match endpoint.scheme() {
             Scheme::Udp => Ok(()),
             // An empty address has the kernel choose an abstract name.
@@ -155,7 +155,7 @@ impl Datagram {
     /// [`WrongType`](ErrorKind::WrongType) if it is a socket of another kind, or not one at all.
     pub fn from_fd(socket: OwnedFd, endpoint: impl ToEndpoint) -> Result<Self> {
         let endpoint = endpoint.to_endpoint()?;
-        endpoint.require(&SCHEMES, "bind")?;
+        address::require(&endpoint, &SCHEMES, "bind")?;
         let socket = Socket::from(socket);
         address::check(&socket, &endpoint, false, "bind")?;
         let connected = socket.peer_addr().is_ok();

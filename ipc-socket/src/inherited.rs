@@ -26,7 +26,14 @@ pub(crate) fn take(
 
     let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let (socket, close_on_exec) = sys::duplicate(number).map_err(|error| {
-        Error::from_io(error, operation).with_kind(ErrorKind::NotFound).at(endpoint.text())
+        let is_closed = error.raw_os_error() == Some(nix::libc::EBADF);
+        let error = Error::from_io(error, operation).at(endpoint.text());
+        if !is_closed {
+            return error;
+        }
+        error.with_kind(ErrorKind::NotFound).with_detail(format!(
+            "descriptor {number} is not open; whoever starts this program has to hand it over"
+        ))
     })?;
     let socket = Socket::from(socket);
     address::check(&socket, endpoint, listening, operation)?;

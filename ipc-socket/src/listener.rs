@@ -73,7 +73,7 @@ impl Listener {
     /// [`PermissionDenied`](ErrorKind::PermissionDenied).
     pub fn bind(endpoint: impl ToEndpoint) -> Result<Self> {
         let endpoint = endpoint.to_endpoint()?;
-        endpoint.require(&CONNECTED, "bind")?;
+        address::require(&endpoint, &CONNECTED, "bind")?;
         check_framing(&endpoint, "bind")?;
         if let Address::Descriptor(number) = endpoint.address() {
             let socket = inherited::take(*number, &endpoint, true, "bind")?;
@@ -103,7 +103,7 @@ impl Listener {
     /// socket at all.
     pub fn from_fd(socket: OwnedFd, endpoint: impl ToEndpoint) -> Result<Self> {
         let endpoint = endpoint.to_endpoint()?;
-        endpoint.require(&CONNECTED, "bind")?;
+        address::require(&endpoint, &CONNECTED, "bind")?;
         check_framing(&endpoint, "bind")?;
         let socket = Socket::from(socket);
         address::check(&socket, &endpoint, true, "bind")?;

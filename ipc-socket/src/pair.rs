@@ -79,7 +79,7 @@ impl SocketPair {
     }
 
     fn connect_with(endpoint: Endpoint, patience: Patience) -> Result<Self> {
-        endpoint.require(&CONNECTED, "connect")?;
+        address::require(&endpoint, &CONNECTED, "connect")?;
         if let Address::Descriptor(number) = endpoint.address() {
             let socket = inherited::take(*number, &endpoint, false, "connect")?;
             return Self::from_fd(socket, &endpoint);
@@ -101,7 +101,7 @@ impl SocketPair {
     /// [`NoPeer`](ErrorKind::NoPeer) if it is not connected.
     pub fn from_fd(socket: OwnedFd, endpoint: impl ToEndpoint) -> Result<Self> {
         let endpoint = endpoint.to_endpoint()?;
-        endpoint.require(&CONNECTED, "connect")?;
+        address::require(&endpoint, &CONNECTED, "connect")?;
         let socket = Socket::from(socket);
         address::check(&socket, &endpoint, false, "connect")?;
         if let Err(error) = socket.peer_addr() {
@@ -112,12 +112,22 @@ impl SocketPair {
         Self::new(socket, endpoint, "connect")
     }
 
-    /// Two ends of a new connection without a name: socketpair(2). `scheme` is
-    /// [`Unix`](Scheme::Unix) or [`UnixPacket`](Scheme::UnixPacket).
+    /// Two ends of a new connection without a name: socketpair(2).
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownScheme`](ErrorKind::UnknownScheme) unless `scheme` is [`Unix`](Scheme::Unix) or
+    /// [`UnixPacket`](Scheme::UnixPacket); [`LimitExceeded`](ErrorKind::LimitExceeded) where no descriptor is
+    /// left.
     pub fn anonymous(scheme: Scheme) -> Result<(Self, Self)> {
+        if !matches!(scheme, Scheme::Unix | Scheme::UnixPacket) {
+            let error = Error::new(ErrorKind::UnknownScheme, "pair");
+            return Err(
+                error.with_detail(format!("it is {scheme}; unix and unixpacket have such pairs"))
+            );
+        }
         let endpoint =
             Endpoint::new(scheme, Address::Abstract(b"anonymous".to_vec()), Default::default())?;
-        endpoint.require(&[Scheme::Unix, Scheme::UnixPacket], "pair")?;
         let kind = address::type_of(scheme).cloexec();
         let (one, other) = Socket::pair(socket2::Domain::UNIX, kind, None)
             .map_err(|error| Error::from_io(error, "pair").at(endpoint.text()))?;

@@ -61,7 +61,7 @@ impl Peer {
     /// [`InvalidEndpoint`](ErrorKind::InvalidEndpoint) for `fd/N` and port 0,
     /// [`NotFound`](ErrorKind::NotFound) for a host that cannot be looked up.
     pub fn at(endpoint: &Endpoint) -> Result<Peer> {
-        endpoint.require(&[Scheme::UnixGram, Scheme::Udp], "connect")?;
+        address::require(endpoint, &[Scheme::UnixGram, Scheme::Udp], "connect")?;
         let unix = match endpoint.address() {
             Address::Path(path) => UnixAddr::new(path),
             Address::Abstract(name) => UnixAddr::new_abstract(name),

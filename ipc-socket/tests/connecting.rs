@@ -5,7 +5,7 @@ mod common;
 
 use common::{abstract_endpoint, unique, until};
 use ipc_core::conformance::under_a_storm_of_signals;
-use ipc_socket::{Datagram, ErrorKind, Listener, Receiver, Sender, SocketPair, Wait};
+use ipc_socket::{Datagram, ErrorKind, Listener, Receiver, Scheme, Sender, SocketPair, Wait};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use socket2::{Domain, Socket, Type};
 use std::io::Read;
@@ -75,6 +75,25 @@ fn who_is_not_there_is_told_apart() {
     assert_eq!(kind(&free), ErrorKind::NoPeer);
     assert_eq!(kind("tcp://no-such-host.invalid:1"), ErrorKind::NotFound);
     assert_eq!(kind("udp://127.0.0.1:1"), ErrorKind::UnknownScheme);
+}
+
+#[test]
+fn a_wrong_scheme_or_descriptor_is_told_what_would_be_right() {
+    let says = |result: ipc_socket::Result<SocketPair>, what: &str| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    };
+    says(SocketPair::connect("udp://127.0.0.1:1"), "use Datagram");
+    says(Listener::bind("unixgram://@x").and_then(|listener| listener.accept()), "use Datagram");
+    says(
+        Datagram::bind("unix://@x").and(SocketPair::connect("unix://@x")),
+        "use Listener and SocketPair",
+    );
+    says(SocketPair::connect("mq://x"), "this crate's are tcp, unix, unixpacket, unixgram, udp");
+    says(SocketPair::anonymous(Scheme::Tcp).map(|(one, _)| one), "unix and unixpacket");
+    let nobodys = "descriptor 1000000 is not open; whoever starts this program has to hand it over";
+    says(SocketPair::connect("unix://fd/1000000"), nobodys);
+    says(Listener::bind("tcp://fd/1000000").and_then(|listener| listener.accept()), nobodys);
 }
 
 #[test]
