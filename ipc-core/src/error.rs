@@ -2,6 +2,7 @@
 //! would be right.
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -125,9 +126,19 @@ impl Error {
     /// An error of the operating system, its kind taken from `source`.
     ///
     /// The kinds that depend on the call (is `ENOENT` a missing name or a missing peer?) are the
-    /// transport's to set; this knows those that mean the same everywhere.
+    /// transport's to set; this knows those that mean the same everywhere, and names the limit where no
+    /// descriptor is left.
     pub fn from_io(source: io::Error, operation: &'static str) -> Self {
-        Error::new(kind_of(&source), operation).with_source(source)
+        let error = Error::new(kind_of(&source), operation);
+        let error = match source.raw_os_error() {
+            Some(number) if number == Errno::EMFILE as i32 => error.with_limit(
+                "RLIMIT_NOFILE",
+                getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft),
+                "close some descriptors, or raise it with ulimit -n or setrlimit(2)",
+            ),
+            _ => error,
+        };
+        error.with_source(source)
     }
 
     /// Names the endpoint. Cheap: the text is shared.
@@ -324,5 +335,21 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_descriptor_is_left_the_limit_is_named() {
+        let error = Error::from_io(Errno::EMFILE.into(), "connect");
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        let limit = error.limit().unwrap();
+        assert_eq!(limit.name, "RLIMIT_NOFILE");
+        assert_eq!(limit.value, getrlimit(Resource::RLIMIT_NOFILE).unwrap().0);
+        assert!(error.to_string().contains("ulimit -n"), "{error}");
     }
 }

@@ -220,7 +220,7 @@ impl Listener {
                     let pause = until.saturating_duration_since(Instant::now());
                     let pause = wait.remaining().map_or(pause, |left| left.min(pause));
                     if pause.is_zero() {
-                        return Err(no_descriptor(error));
+                        return Err(Error::from_io(error, "accept").with_kind(ErrorKind::LimitExceeded));
                     }
                     nap(pause);
                 }
@@ -303,15 +303,4 @@ fn explain_busy_port(error: io::Error, endpoint: &Endpoint) -> Error {
         ),
         _ => error,
     }
-}
-
-fn no_descriptor(error: io::Error) -> Error {
-    let number = error.raw_os_error();
-    let error = Error::from_io(error, "accept").with_kind(ErrorKind::LimitExceeded);
-    if number != Some(libc::EMFILE) {
-        return error;
-    }
-    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
-    let limit = limit.map_or(0, |(soft, _)| soft);
-    error.with_limit("RLIMIT_NOFILE", limit, "close connections, or raise it with setrlimit(2)")
 }

@@ -85,15 +85,6 @@ pub(super) fn explain_open(source: io::Error, operation: &'static str, endpoint:
     let number = errno(&source);
     let error = Error::from_io(source, operation).at(endpoint.text());
     match number {
-        Some(Errno::EMFILE) => {
-            let value = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(now, _)| now);
-            limit(
-                error,
-                "RLIMIT_NOFILE",
-                value,
-                "ulimit -n or setrlimit(2) raises it; or close descriptors",
-            )
-        }
         Some(Errno::EACCES) => {
             error.with_detail("there is a queue of that name, and its mode keeps this user out")
         }
