@@ -28,7 +28,8 @@ pub struct Capabilities {
     pub bidirectional: bool,
     /// Several senders may share one receiver, and no message of theirs is mixed up.
     pub several_senders: bool,
-    /// The ends have a descriptor to wait on with `poll`, `epoll` or an async runtime.
+    /// The ends have a descriptor to wait on with `poll`, `epoll` or an async runtime, once
+    /// [`try_recv`](crate::Receiver::try_recv) has said that it would block: what was read ahead does not show.
     pub pollable: bool,
     /// The ends may be in two processes.
     pub crosses_processes: bool,

@@ -112,7 +112,8 @@ pub trait Receiver: Send {
         self.recv_within(Wait::timeout(timeout))
     }
 
-    /// Receives one message into `buffer`, in place of what was there, and returns its length.
+    /// Receives one message into `buffer`, in place of what was there, and returns its length. Waits as long
+    /// as it takes.
     ///
     /// On an error `buffer` is left as it was.
     fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize, Error> {
@@ -122,7 +123,8 @@ pub trait Receiver: Send {
         Ok(message.len())
     }
 
-    /// Receives one message as a vector of its own.
+    /// Receives one message as a vector of its own, waiting as long as it takes. With a limit of time that is
+    /// `recv_timeout(timeout)?.to_vec()`.
     fn recv_vec(&mut self) -> Result<Vec<u8>, Error> {
         self.recv().map(<[u8]>::to_vec)
     }

@@ -172,6 +172,8 @@ impl Receiver for SocketReceiver {
     }
 }
 
+/// To wait on, together with other things. Messages that were read ahead do not show: call
+/// [`try_recv`](Receiver::try_recv) until it says [`WouldBlock`](ipc_core::ErrorKind::WouldBlock), then wait.
 impl AsFd for SocketReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.0 {

@@ -266,6 +266,8 @@ impl Pair for SocketPair {
     }
 }
 
+/// To wait on, together with other things. Messages that were read ahead do not show: call
+/// [`try_recv`](Receiver::try_recv) until it says [`WouldBlock`](ErrorKind::WouldBlock), then wait.
 impl AsFd for SocketPair {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.receiver.as_fd()

@@ -4,7 +4,8 @@
 mod common;
 
 use common::{abstract_endpoint, role, start, stay};
-use ipc_socket::{ErrorKind, Listener, Pair, Receiver, Sender, SocketPair, Wait};
+use ipc_socket::{ErrorKind, Listener, Pair, Receiver, Scheme, Sender, SocketPair, Wait};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -344,4 +345,23 @@ fn messages_over_the_limit_are_refused_and_nothing_is_sent() {
         assert_eq!(server.recv().unwrap(), [1; 10]);
         assert_eq!(client.capabilities().max_message, Some(10));
     }
+}
+
+#[test]
+fn who_receives_until_it_would_block_and_then_polls_misses_nothing() {
+    let (mut sender, mut receiver) = SocketPair::anonymous(Scheme::Unix).unwrap();
+    let shows = |receiver: &SocketPair, limit: PollTimeout| {
+        let mut fds = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, limit).unwrap() == 1
+    };
+    sender.send_batch(&[b"one", b"two"], Wait::Forever).unwrap();
+    assert!(shows(&receiver, PollTimeout::NONE));
+    assert_eq!(receiver.try_recv().unwrap(), b"one");
+    // It has been read ahead, so who polls now, and not after WouldBlock, waits for a message that is here.
+    assert!(!shows(&receiver, PollTimeout::ZERO));
+    assert_eq!(receiver.try_recv().unwrap(), b"two");
+    assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+    sender.send(b"three").unwrap();
+    assert!(shows(&receiver, PollTimeout::NONE));
+    assert_eq!(receiver.try_recv().unwrap(), b"three");
 }
