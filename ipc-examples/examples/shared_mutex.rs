@@ -74,5 +74,5 @@ fn count_without(segment: &Segment) -> Result<()> {
 
 /// A number in the segment, which both processes may change at any time.
 fn word(segment: &Segment, offset: usize) -> Result<&AtomicU64> {
-    segment.atomic_u64(offset).ok_or(ipc_shm::Error::new(ErrorKind::MessageTooLarge, "word"))
+    segment.atomic_u64(offset).ok_or(ipc_shm::Error::new(ErrorKind::LimitExceeded, "word"))
 }

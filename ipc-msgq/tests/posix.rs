@@ -98,7 +98,7 @@ fn messages_of_every_length_up_to_the_longest_arrive_whole_and_one_more_is_too_l
     }
     let error = sender.send(&[0; 65]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
-    assert!(error.to_string().contains("up to 64"), "{error}");
+    assert_eq!(error.limit().map(|limit| (limit.name, limit.value)), Some(("mq_msgsize", 64)));
     sender.send(b"as good as before").unwrap();
     assert_eq!(receiver.recv().unwrap(), b"as good as before");
 }

@@ -116,7 +116,8 @@ fn a_message_longer_than_the_capacity_is_refused_and_does_not_wait_for_ever() {
     let mut sender = SysvSender::bind(name.with("capacity=100")).unwrap();
     assert_eq!(sender.status().unwrap().capacity, 100);
     sender.send(&[0; 100]).unwrap();
-    assert_eq!(sender.send(&[0; 101]).unwrap_err().kind(), ErrorKind::MessageTooLarge);
+    let error = sender.send(&[0; 101]).unwrap_err();
+    assert_eq!((error.kind(), error.limit().unwrap().value), (ErrorKind::MessageTooLarge, 100));
 }
 
 #[test]

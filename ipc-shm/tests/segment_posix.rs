@@ -89,7 +89,7 @@ fn a_fill_that_fails_leaves_nothing() {
     let name = Name::new("fill");
     let made = SegmentOptions::new(64)
         .create_with(&name.endpoint, |segment| segment.write_at(64, b"one byte too far"));
-    assert_eq!(kind(made), ErrorKind::MessageTooLarge);
+    assert_eq!(kind(made), ErrorKind::LimitExceeded);
     assert!(!name.file.exists());
 }
 

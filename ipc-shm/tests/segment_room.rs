@@ -27,7 +27,7 @@ fn a_segment_that_is_too_short_is_refused() {
     assert_eq!(error.kind(), ErrorKind::GeometryMismatch);
     assert!(error.to_string().contains("it has 100 bytes; at least 101 are needed"), "{error}");
     assert_eq!(SegmentOptions::new(100).open(&name.endpoint, Wait::Never).unwrap().len(), 100);
-    assert_eq!(kind(Segment::create(&name.endpoint, 0)), ErrorKind::GeometryMismatch);
+    assert_eq!(kind(Segment::create(&name.endpoint, 0)), ErrorKind::InvalidOption);
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn more_than_the_segment_has_is_a_mismatch() {
         assert!(error.to_string().contains("it has 100 bytes; at least 101 are needed"), "{error}");
     }
     assert_eq!(SegmentOptions::new(99).open(&key.endpoint, Wait::Never).unwrap().len(), 100);
-    assert_eq!(kind(Segment::create(&key.endpoint, 0)), ErrorKind::GeometryMismatch);
+    assert_eq!(kind(Segment::create(&key.endpoint, 0)), ErrorKind::InvalidOption);
 }
 
 #[test]

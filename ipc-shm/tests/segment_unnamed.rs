@@ -129,8 +129,8 @@ fn what_is_too_short_or_cannot_be_written_is_refused() {
     let sealed = memfd(100, FIXED | SealFlag::F_SEAL_WRITE);
     assert_eq!(kind(Segment::from_fd(sealed)), ErrorKind::PermissionDenied);
     let size_zero = SegmentOptions::default();
-    assert_eq!(kind(size_zero.anonymous()), ErrorKind::GeometryMismatch);
-    assert_eq!(kind(size_zero.inherited()), ErrorKind::GeometryMismatch);
+    assert_eq!(kind(size_zero.anonymous()), ErrorKind::InvalidOption);
+    assert_eq!(kind(size_zero.inherited()), ErrorKind::InvalidOption);
 }
 
 #[test]

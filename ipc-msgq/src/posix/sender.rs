@@ -151,11 +151,10 @@ impl MqSender {
 
     #[cold]
     fn too_large(&self, length: usize) -> Error {
-        let detail = format!(
-            "{length} bytes; this queue takes up to {}, which its maker sets by max_message",
-            self.queue.max_message()
-        );
-        Error::new(ErrorKind::MessageTooLarge, "send").at(self.queue.endpoint_text()).with_detail(detail)
+        let remedy =
+            format!("the message has {length} bytes; who makes the queue sets it, by max_message");
+        let error = Error::new(ErrorKind::MessageTooLarge, "send").at(self.queue.endpoint_text());
+        error.with_limit("mq_msgsize", self.queue.max_message() as u64, remedy)
     }
 
     pub(super) fn queue(&self) -> &Queue {

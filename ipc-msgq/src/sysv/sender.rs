@@ -197,12 +197,12 @@ impl SysvSender {
 
     #[cold]
     fn too_large(&self, length: usize) -> Error {
-        let detail = format!(
-            "{length} bytes; this queue takes up to {}: the least of MSGMAX (sysctl kernel.msgmax), \
-             capacity and max_message",
-            self.queue.max_message()
+        let remedy = format!(
+            "the message has {length} bytes; the least of MSGMAX (sysctl kernel.msgmax), the queue's \
+             capacity and the option max_message counts"
         );
-        Error::new(ErrorKind::MessageTooLarge, "send").at(self.queue.endpoint()).with_detail(detail)
+        let error = Error::new(ErrorKind::MessageTooLarge, "send").at(self.queue.endpoint());
+        error.with_limit("the longest message", self.queue.max_message() as u64, remedy)
     }
 }
 

@@ -143,7 +143,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`MessageTooLarge`](ErrorKind::MessageTooLarge) if they are not all inside; then nothing is copied.
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) if they are not all inside; then nothing is copied.
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> Result<()> {
         let len = buffer.len();
         if self.map.read_at(offset, buffer) { Ok(()) } else { Err(self.outside("read_at", offset, len)) }
@@ -153,7 +153,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`MessageTooLarge`](ErrorKind::MessageTooLarge) if they do not all fit; then nothing is written.
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) if they do not all fit; then nothing is written.
     pub fn write_at(&self, offset: usize, bytes: &[u8]) -> Result<()> {
         let len = bytes.len();
         if self.map.write_at(offset, bytes) {
@@ -281,9 +281,9 @@ impl Segment {
     }
 
     fn outside(&self, operation: &'static str, offset: usize, len: usize) -> Error {
-        let size = self.len();
-        let detail = format!("{len} bytes from {offset} on are not inside the segment's {size}");
-        let error = Error::new(ErrorKind::MessageTooLarge, operation).with_detail(detail);
+        let remedy = format!("{len} bytes from {offset} on are not all inside");
+        let error = Error::new(ErrorKind::LimitExceeded, operation);
+        let error = error.with_limit("the segment's size", self.len() as u64, remedy);
         at(error, self.endpoint.as_ref())
     }
 }

@@ -104,7 +104,7 @@ impl SegmentOptions {
     /// | [`WrongOwner`](ErrorKind::WrongOwner) | the name exists, and is another user's; or a key, and another user made it; or the endpoint's `uid` is another user |
     /// | [`WrongType`](ErrorKind::WrongType) | the name exists, and is not a shared memory object |
     /// | [`NotFound`](ErrorKind::NotFound) | `sysvshm://PATH`: there is no such file, or no `/dev/shm` |
-    /// | [`GeometryMismatch`](ErrorKind::GeometryMismatch) | the size is zero |
+    /// | [`InvalidOption`](ErrorKind::InvalidOption) | the size is zero |
     pub fn create(&self, endpoint: impl ToEndpoint) -> Result<Segment> {
         self.create_with(endpoint, |_| Ok(()))
     }
@@ -188,7 +188,7 @@ impl SegmentOptions {
     /// # Errors
     ///
     /// [`LimitExceeded`](ErrorKind::LimitExceeded) (no memory, no descriptors),
-    /// [`GeometryMismatch`](ErrorKind::GeometryMismatch) (size zero).
+    /// [`InvalidOption`](ErrorKind::InvalidOption) (size zero).
     pub fn anonymous(&self) -> Result<Segment> {
         self.check_size("anonymous")?;
         memfd::create(self)
@@ -238,7 +238,7 @@ impl SegmentOptions {
     fn check_size(&self, operation: &'static str) -> Result<()> {
         if self.size == 0 {
             let detail = "a segment has at least one byte; zero is for opening";
-            return Err(Error::new(ErrorKind::GeometryMismatch, operation).with_detail(detail));
+            return Err(Error::new(ErrorKind::InvalidOption, operation).with_detail(detail));
         }
         Ok(())
     }
