@@ -28,7 +28,7 @@ use std::time::Duration;
 /// | [`TimedOut`](crate::ErrorKind::TimedOut) | no room within the time |
 /// | [`Disconnected`](crate::ErrorKind::Disconnected) | the receiver is gone, and will not come back |
 /// | [`MessageTooLarge`](crate::ErrorKind::MessageTooLarge) | longer than this transport takes; nothing was sent, the channel is as good as before |
-/// | [`InvalidMessage`](crate::ErrorKind::InvalidMessage) | these bytes cannot be told apart in this framing (a newline in a line) |
+/// | [`InvalidMessage`](crate::ErrorKind::InvalidMessage) | these bytes cannot be told apart in this framing (a newline in a line; not N bytes where it is `fixed:N`) |
 pub trait Sender: Send {
     /// Sends one message, waiting for room at most as long as `wait` says.
     ///

@@ -55,6 +55,12 @@ impl Framing {
     /// Puts a message into its frame, or says why it does not fit: longer than `max`, or with bytes
     /// that this framing cannot carry.
     pub fn frame(self, message: &[u8], max: usize) -> Result<Frame<'_>> {
+        if let Framing::Fixed(size) = self
+            && message.len() != size as usize
+        {
+            let detail = format!("it has {} bytes, but must have {size}", message.len());
+            return Err(Error::new(ErrorKind::InvalidMessage, "send").with_detail(detail));
+        }
         let max = max.min(Framing::MAX);
         if message.len() > max {
             return Err(Error::new(ErrorKind::MessageTooLarge, "send").with_limit(
@@ -80,10 +86,6 @@ impl Framing {
             Framing::Nul => {
                 frame.tail = b"\0";
                 return Ok(frame);
-            }
-            Framing::Fixed(size) if message.len() != size as usize => {
-                let detail = format!("it has {} bytes, but must have {size}", message.len());
-                return Err(Error::new(ErrorKind::InvalidMessage, "send").with_detail(detail));
             }
             Framing::Raw if message.is_empty() => "raw bytes cannot show an empty message",
             Framing::Fixed(_) | Framing::Raw => return Ok(frame),

@@ -144,6 +144,8 @@ fn what_is_wrong_gets_the_fitting_kind() {
         ("fifo://x?framing=fixed:0", InvalidOption),
         ("fifo://x?framing=fixed:4294967296", InvalidOption),
         ("fifo://x?framing=fixed:+1", InvalidOption),
+        ("fifo://x?framing=fixed:5&max_message=4", InvalidOption),
+        ("tcp://x:1?max_message=4&framing=fixed:5", InvalidOption),
         ("fifo://x?waiting=never", InvalidOption),
         ("fifo://x?persist=yes", InvalidOption),
         ("mq://x?priority=32768", InvalidOption),

@@ -243,6 +243,7 @@ fn what_does_not_fit_the_framing_is_refused() {
         (Framing::Lines, b"a\nb".as_slice(), InvalidMessage),
         (Framing::Nul, b"a\0b", InvalidMessage),
         (Framing::Fixed(3), b"ab", InvalidMessage),
+        (Framing::Fixed(3), b"12345678901", InvalidMessage),
         (Framing::Raw, b"", InvalidMessage),
         (Framing::Length, b"12345678901", MessageTooLarge),
     ] {

@@ -14,13 +14,9 @@ pub(crate) fn capabilities(endpoint: &Endpoint) -> Capabilities {
     let options = endpoint.options();
     let framing = options.framing.unwrap_or_default();
     let mut capabilities = CAPABILITIES;
-    capabilities.max_message =
-        Some(options.max_message.unwrap_or(Framing::DEFAULT_MAX).min(Framing::MAX));
+    capabilities.max_message = Some(options.longest_message());
     if framing == Framing::Raw {
         capabilities.boundaries = Boundaries::None;
-    }
-    if let Framing::Fixed(size) = framing {
-        capabilities.max_message = Some(size as usize);
     }
     // Plain bytes are mixed where a message is longer than the kernel writes in one piece.
     capabilities.several_senders = match framing {

@@ -306,8 +306,7 @@ fn capabilities_of(endpoint: &Endpoint) -> Capabilities {
         Framing::Raw => Boundaries::None,
         _ => Boundaries::Framing,
     };
-    let most = options.max_message.unwrap_or(Framing::DEFAULT_MAX).min(Framing::MAX);
-    Capabilities::new(boundaries).max_message(most).pollable()
+    Capabilities::new(boundaries).max_message(options.longest_message()).pollable()
 }
 
 fn set_capacity(end: &impl PipeExt, endpoint: &Endpoint) -> Result<()> {

@@ -231,6 +231,8 @@ fn capabilities_follow_the_options() {
     let (sender, _receiver) = pipe_with(&options("framing=raw&max_message=100")).unwrap();
     let Capabilities { max_message, .. } = sender.capabilities();
     assert_eq!(max_message, Some(100));
+    let (sender, _receiver) = pipe_with(&options("framing=fixed:7")).unwrap();
+    assert_eq!(sender.capabilities().max_message, Some(7));
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl SocketSender {
 
     pub(crate) fn max_message(&self, options: &Options) -> usize {
         match &self.0 {
-            Sending::Stream(_) => options.max_message.unwrap_or(Framing::DEFAULT_MAX).min(Framing::MAX),
+            Sending::Stream(_) => options.longest_message(),
             Sending::Packet(sender) => sender.max_message,
         }
     }

@@ -46,6 +46,17 @@ pub struct Options {
     pub descriptors: Option<bool>,
 }
 
+impl Options {
+    /// The longest message in a stream with these options, in bytes: N for the framing `fixed:N`, otherwise
+    /// `max_message`, which is [`Framing::DEFAULT_MAX`] where it is not set and at most [`Framing::MAX`].
+    pub fn longest_message(&self) -> usize {
+        match self.framing {
+            Some(Framing::Fixed(size)) => size as usize,
+            _ => self.max_message.unwrap_or(Framing::DEFAULT_MAX).min(Framing::MAX),
+        }
+    }
+}
+
 /// A row of the table.
 struct Known {
     name: &'static str,
@@ -276,6 +287,12 @@ pub(super) fn check(scheme: Scheme, address: &Address, options: &Options) -> Res
             let detail = format!("{} is {text}, but must be {}", known.name, known.values);
             return Err(Problem::new(ErrorKind::InvalidOption, detail));
         }
+    }
+    if let (Some(Framing::Fixed(size)), Some(max)) = (options.framing, options.max_message)
+        && size as usize > max
+    {
+        let detail = format!("max_message is {max}, but each message of fixed:{size} is longer");
+        return Err(Problem::new(ErrorKind::InvalidOption, detail));
     }
     match (SYSV.contains(&scheme), address, options.id) {
         (true, Address::Path(_), None) => {

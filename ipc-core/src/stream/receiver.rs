@@ -1,9 +1,7 @@
 //! The receiving half: reads as much as is there, and hands out message after message.
 
 use crate::wait::sleep_until_readable;
-use crate::{
-    Attempt, Deframer, Endpoint, Error, ErrorKind, Framing, Pace, Receiver, Result, Step, Wait, Waiter,
-};
+use crate::{Attempt, Deframer, Endpoint, Error, ErrorKind, Pace, Receiver, Result, Step, Wait, Waiter};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -32,10 +30,7 @@ impl<R: Read + AsFd> FramedReceiver<R> {
         FramedReceiver {
             source,
             read_when_there: None,
-            deframer: Deframer::new(
-                options.framing.unwrap_or_default(),
-                options.max_message.unwrap_or(Framing::DEFAULT_MAX),
-            ),
+            deframer: Deframer::new(options.framing.unwrap_or_default(), options.longest_message()),
             waiter: Waiter::new(options.waiting.unwrap_or_default()),
             pace: Pace::new(),
             endpoint: Arc::clone(endpoint.text()),

@@ -47,7 +47,7 @@ impl<W: Write + AsFd> FramedSender<W> {
         FramedSender {
             sink,
             framing: options.framing.unwrap_or_default(),
-            max_message: options.max_message.unwrap_or(Framing::DEFAULT_MAX),
+            max_message: options.longest_message(),
             waiter: Waiter::new(options.waiting.unwrap_or_default()),
             endpoint: Arc::clone(endpoint.text()),
             rest: Vec::new(),

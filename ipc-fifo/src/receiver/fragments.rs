@@ -5,7 +5,7 @@ use crate::end::{ReadEnd, capacity};
 use crate::fragment::PIPE_BUF;
 use crate::lock;
 use ipc_core::wait::sleep_until_readable;
-use ipc_core::{Attempt, Endpoint, Error, ErrorKind, Framing, Pace, Result, Step, Wait, Waiter};
+use ipc_core::{Attempt, Endpoint, Error, ErrorKind, Pace, Result, Step, Wait, Waiter};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -40,7 +40,7 @@ impl Fragments {
         let options = endpoint.options();
         Ok(Fragments {
             end,
-            assembly: Assembly::new(options.max_message.unwrap_or(Framing::DEFAULT_MAX)),
+            assembly: Assembly::new(options.longest_message()),
             buffer: vec![0; Fragments::BUFFER],
             start: 0,
             filled: 0,

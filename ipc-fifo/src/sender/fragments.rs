@@ -5,7 +5,7 @@ use crate::fork::Origin;
 use crate::fragment::{Fragment, HEADER, Kind, PAYLOAD, PIPE_BUF};
 use crate::lock;
 use ipc_core::wait::sleep_until_writable;
-use ipc_core::{Attempt, Endpoint, Error, ErrorKind, Framing, Result, Step, Wait, Waiter, Waiting};
+use ipc_core::{Attempt, Endpoint, Error, ErrorKind, Result, Step, Wait, Waiter, Waiting};
 use nix::errno::Errno;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,7 +39,7 @@ impl Fragments {
             end,
             message: 0,
             owes_notice: false,
-            max_message: options.max_message.unwrap_or(Framing::DEFAULT_MAX).min(Framing::MAX),
+            max_message: options.longest_message(),
             // A sender that spins on a full FIFO fills each page as soon as it is read: both ends then work
             // page by page, several times slower than if it sleeps until there is much room.
             waiter: Waiter::new(options.waiting.unwrap_or(Waiting::Block)),
