@@ -7,6 +7,7 @@ use crate::results::Results;
 use crate::subjects::{Family, Subject};
 use crate::table::{duration, number};
 use crate::wire::Result;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Where the picture lies, from the README.
@@ -86,12 +87,18 @@ fn goals(results: &Results) -> Result<String> {
     let groups = goals::found(results);
     let mut text = format!("<details>\n<summary>{}</summary>\n\n", goals::sum(&groups));
     text += "| | ours | beside | theirs | ratio | wanted | |\n|---|--:|---|--:|--:|--:|---|\n";
+    // A reason that many rows share is told once.
+    let mut told = BTreeSet::new();
+    let mut plain = |mut cells: [String; 7]| {
+        if let Some((_, because)) = cells[6].split_once(": ") {
+            let because = if told.insert(because.to_owned()) { because } else { "as above" };
+            cells[6] = format!("**not reached**: {because}");
+        }
+        cells[6] = cells[6].replace("NOT REACHED", "**not reached**");
+        cells
+    };
     for group in groups.iter().filter(|group| !group.is_empty()) {
         let mut line = |cells: [String; 7]| writeln!(text, "| {} |", cells.join(" | "));
-        let plain = |mut cells: [String; 7]| {
-            cells[6] = cells[6].replace("NOT REACHED", "**not reached**");
-            cells
-        };
         match group.worst() {
             Some(worst) if group.is_about_waiting() => {
                 let mut cells = plain(worst.cells());
