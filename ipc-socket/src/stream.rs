@@ -40,6 +40,11 @@ impl Connection {
     pub(crate) fn new(socket: Socket, is_tcp: bool) -> Self {
         Connection { socket, is_tcp, owner: std::process::id() }
     }
+
+    /// Whether this is not the copy of a forked child: the connection is the parent's.
+    fn is_ours(&self) -> bool {
+        self.owner == std::process::id()
+    }
 }
 
 impl Deref for Connection {
@@ -55,8 +60,7 @@ impl Deref for Connection {
 /// nobody can wait.
 impl Drop for Connection {
     fn drop(&mut self) {
-        // A forked child has a copy of this value; the bytes are the parent's.
-        if !self.is_tcp || self.owner != std::process::id() {
+        if !self.is_tcp || !self.is_ours() {
             return;
         }
         // No more than that can be there, however fast the peer goes on sending.
@@ -88,7 +92,9 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(how) = self.at_drop {
+        if let Some(how) = self.at_drop
+            && self.socket.is_ours()
+        {
             // Fails only if the peer is gone, who then need not be told.
             let _ = self.socket.shutdown(how);
         }

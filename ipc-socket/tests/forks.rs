@@ -4,7 +4,7 @@
 mod common;
 
 use common::{role, start, until};
-use ipc_socket::{Datagram, Listener, Receiver, Sender, SocketPair};
+use ipc_socket::{Datagram, Listener, Receiver, Scheme, Sender, SocketPair};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
@@ -51,6 +51,23 @@ fn a_forked_copy_of_an_owner_does_not_remove_the_name() {
     let mut bound = dropped_in_a_child(Datagram::bind(&endpoint).unwrap());
     Datagram::connect(&endpoint).unwrap().send(b"x").unwrap();
     assert_eq!(bound.recv_timeout(Duration::from_secs(10)).unwrap(), b"x");
+}
+
+#[test]
+fn forked_copies_of_the_halves_do_not_end_the_connection() {
+    let test = "forked_copies_of_the_halves_do_not_end_the_connection";
+    if role().is_none() {
+        return start(test, "forker").succeeds();
+    }
+    for scheme in [Scheme::Unix, Scheme::UnixPacket] {
+        let (one, mut other) = SocketPair::anonymous(scheme).unwrap();
+        let (mut sender, mut receiver) = dropped_in_a_child(one.split());
+        let soon = Duration::from_secs(10);
+        sender.send(b"there").unwrap();
+        assert_eq!(other.recv_timeout(soon).unwrap(), b"there");
+        other.send(b"back").unwrap();
+        assert_eq!(receiver.recv_timeout(soon).unwrap(), b"back");
+    }
 }
 
 #[test]
