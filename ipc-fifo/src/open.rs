@@ -135,6 +135,10 @@ impl Meeting {
                 (Ok(Step::Sleep(limit)), Some(watch)) => watch.sleep(also, limit).map_err(system)?,
                 // What happens from now on is noticed; what has happened until now is found by looking.
                 (Ok(_), _) => self.watch = Some(Watch::file(&magic_path(fd))),
+                (Err(ErrorKind::TimedOut), _) => {
+                    let error = Error::new(ErrorKind::TimedOut, operation);
+                    return Err(error.with_detail("nobody has opened the other end"));
+                }
                 (Err(kind), _) => return Err(Error::new(kind, operation)),
             }
         }

@@ -150,7 +150,9 @@ fn a_sender_that_has_bound_waits_for_its_first_receiver() {
     let mut sender = FifoSender::bind(place.endpoint("?framing=lines")).unwrap();
     assert_eq!(sender.try_send(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_cheap(|| {
-        assert_eq!(sender.send_timeout(b"x", SOON).unwrap_err().kind(), ErrorKind::TimedOut);
+        let error = sender.send_timeout(b"x", SOON).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(error.to_string().contains("nobody has opened the other end"), "{error}");
     });
     // One that leaves before anything is sent is not the one.
     drop(File::open(place.path()).unwrap());

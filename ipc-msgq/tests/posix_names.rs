@@ -184,7 +184,9 @@ fn connect_waits_for_the_name_until_its_deadline() {
     let name = MqName::new();
     assert_eq!(MqSender::connect(&name.0).unwrap_err().kind(), ErrorKind::NotFound);
     let soon = Wait::timeout(Duration::from_millis(10));
-    assert_eq!(MqSender::connect_within(&name.0, soon).unwrap_err().kind(), ErrorKind::TimedOut);
+    let error = MqSender::connect_within(&name.0, soon).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("nobody has made it"), "{error}");
     thread::scope(|scope| {
         let connecting =
             scope.spawn(|| MqPair::connect_within(&name.0, Wait::timeout(Duration::from_secs(10))));

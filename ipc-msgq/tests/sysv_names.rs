@@ -230,10 +230,9 @@ fn connect_waits_for_the_queue_until_its_deadline() {
     let name = SysvName::new();
     assert_eq!(SysvSender::connect(&name.endpoint).unwrap_err().kind(), ErrorKind::NotFound);
     let soon = Wait::timeout(Duration::from_millis(10));
-    assert_eq!(
-        SysvSender::connect_within(&name.endpoint, soon).unwrap_err().kind(),
-        ErrorKind::TimedOut
-    );
+    let error = SysvSender::connect_within(&name.endpoint, soon).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("nobody has made it"), "{error}");
     let long = Wait::timeout(Duration::from_secs(10));
     thread::scope(|scope| {
         let connecting = scope.spawn(|| SysvSender::connect_within(&name.endpoint, long));

@@ -60,7 +60,10 @@ impl Queue {
             match find() {
                 Err(error) if error.kind() == ErrorKind::NotFound && wait != Wait::Never => {
                     match wait.remaining() {
-                        Some(rest) if rest.is_zero() => return Err(error.with_kind(ErrorKind::TimedOut)),
+                        Some(rest) if rest.is_zero() => {
+                            let error = error.with_kind(ErrorKind::TimedOut);
+                            return Err(error.with_detail("nobody has made it"));
+                        }
                         rest => naps.sleep(rest),
                     }
                 }
