@@ -7,7 +7,9 @@
 mod common;
 
 use common::{Child, kind, name, until};
-use ipc_shm::{ErrorKind, Receiver, Ring, Segment, Sender, ShmPair, ShmReceiver, ShmSender};
+use ipc_shm::{
+    ErrorKind, Options, Receiver, Ring, Segment, Sender, ShmPair, ShmReceiver, ShmSender, Waiting,
+};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -266,6 +268,17 @@ fn an_unnamed_ring_is_handed_over_by_descriptor_and_each_end_taken_once() {
     let other = Segment::anonymous(1 << 16).unwrap();
     let fd = other.fd().unwrap().try_clone_to_owned().unwrap();
     assert_eq!(Ring::from_fd(fd).unwrap_err().kind(), ErrorKind::NoPeer);
+}
+
+#[test]
+fn an_unnamed_ring_takes_the_options_that_need_no_name() {
+    let options = Options::default().max_message(100).waiting(Waiting::Block);
+    let ring = Ring::one_way(4096).unwrap().with_options(options).unwrap();
+    let mut sender = ring.sender().unwrap();
+    let error = sender.send(&[0; 101]).unwrap_err();
+    assert_eq!((error.kind(), error.limit().unwrap().value), (ErrorKind::MessageTooLarge, 100));
+    let error = ring.with_options(Options::default().mode(0o600)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownOption, "{error}");
 }
 
 #[test]

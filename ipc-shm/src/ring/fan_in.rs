@@ -9,7 +9,7 @@ use super::core::{ASLEEP, Consumer};
 use super::link::LOOK_UP;
 use super::memory::Memory;
 use super::open::PAUSE;
-use super::{CAPABILITIES, ShmReceiver, ShmSender, kernel};
+use super::{CAPABILITIES, ShmReceiver, ShmSender, Stats, kernel};
 use ipc_core::wait::nap;
 use ipc_core::{Address, Attempt, Capabilities, Endpoint, Error, ErrorKind, Receiver, Result, Scheme};
 use ipc_core::{Step, ToEndpoint, Wait, Waiter, Waiting};
@@ -92,6 +92,12 @@ impl ShmFanIn {
     /// The same, waiting for a free place as long as `wait` says.
     pub fn connect_within(endpoint: impl ToEndpoint, wait: Wait) -> Result<ShmSender> {
         first_free(&endpoint.to_endpoint()?, wait, |place| ShmSender::connect(place))
+    }
+
+    /// What has come from each sender that is there, or has left messages that are still to be read.
+    pub fn stats(&self) -> impl Iterator<Item = Stats> {
+        let receivers = self.slots.iter().filter_map(|slot| slot.receiver.as_ref());
+        receivers.map(ShmReceiver::stats).filter(|stats| stats.peer_pid.is_some())
     }
 
     /// What this transport can do.

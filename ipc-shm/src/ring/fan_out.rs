@@ -6,7 +6,7 @@
 
 use super::fan_in::{first_free, place};
 use super::presence::Peer;
-use super::{CAPABILITIES, ShmFanIn, ShmReceiver, ShmSender};
+use super::{CAPABILITIES, ShmFanIn, ShmReceiver, ShmSender, Stats};
 use ipc_core::{Capabilities, Endpoint, Error, ErrorKind, Result, Sender, ToEndpoint, Wait};
 use std::time::Duration;
 
@@ -122,6 +122,12 @@ impl ShmFanOut {
             }
         }
         self.slots.iter_mut().filter_map(Slot::taken).count()
+    }
+
+    /// What has been sent to each receiver that is there, or was when somebody last looked.
+    pub fn stats(&self) -> impl Iterator<Item = Stats> {
+        let senders = self.slots.iter().filter_map(|slot| slot.sender.as_ref());
+        senders.map(ShmSender::stats).filter(|stats| stats.peer_pid.is_some())
     }
 
     /// What this transport can do. One that [drops](Slow::Drop) slow receivers is not reliable.

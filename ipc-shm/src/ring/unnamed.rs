@@ -4,7 +4,7 @@ use super::layout::{Kind, Layout, Side};
 use super::open::{pair, read_layout, receiver, sender, take};
 use super::{ShmPair, ShmReceiver, ShmSender};
 use crate::segment::Segment;
-use ipc_core::{Address, Endpoint, Options, Result, Scheme};
+use ipc_core::{Address, Endpoint, Error, ErrorKind, Options, Result, Scheme};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -66,6 +66,23 @@ impl Ring {
         let segment = Segment::from_fd(fd)?;
         read_layout(&segment, None)?;
         Ok(Ring { segment: Arc::new(segment), endpoint: endpoint()? })
+    }
+
+    /// Sets the options `waiting` and `max_message` of the ends that are taken from now on, by this process.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownOption`](ipc_core::ErrorKind::UnknownOption) if others are set: they are for names.
+    pub fn with_options(mut self, options: Options) -> Result<Ring> {
+        let mut others = options.clone();
+        others.waiting = None;
+        others.max_message = None;
+        if others != Options::default() {
+            let error = Error::new(ErrorKind::UnknownOption, "open").at(self.endpoint.text());
+            return Err(error.with_detail("a ring without a name knows waiting and max_message"));
+        }
+        self.endpoint = self.endpoint.with_options(options)?;
+        Ok(self)
     }
 
     /// The descriptor, as of [`Segment::fd`].
