@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How long nobody sleeps without looking whether the peer still lives; and how long a wake-up may be
 /// late whose sender was killed half-way.
-pub(super) const LOOK_UP: Duration = Duration::from_millis(20);
+pub(super) const LOOK_UP: Duration = Duration::from_millis(40);
 
 /// How many looks make one step of spinning, so that the clock is not read after each; the first of them
 /// without a pause, as an answer is often on its way.

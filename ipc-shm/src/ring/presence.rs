@@ -24,6 +24,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -63,15 +64,25 @@ struct Sight {
     coming: OnceLock<Instant>,
     /// What tells when it ends; set once it has come.
     watch: OnceLock<Watch>,
+    /// How often it was looked at since.
+    looks: AtomicU32,
 }
 
 impl Sight {
+    /// So many looks ask for the lock once: it is for what is rare, and would make half of what looks cost.
+    const LOOKS_A_LOCK: u32 = 5;
+
     /// How long who has claimed a side may take to say the rest, which is a few stores. Later, it is taken
     /// for one that was killed between them.
     const COMING: Duration = Duration::from_millis(100);
 
     fn is_coming(&self) -> bool {
         self.coming.get_or_init(Instant::now).elapsed() < Sight::COMING
+    }
+
+    /// Whether this look is to ask for the lock: the first, and then some.
+    fn asks_for_lock(&self) -> bool {
+        self.looks.fetch_add(1, Relaxed).is_multiple_of(Sight::LOOKS_A_LOCK)
     }
 }
 
@@ -160,7 +171,7 @@ fn peer(segment: &Segment, side: Side, sight: &Sight) -> Peer {
     let has_ended = match watch {
         Watch::Process(process) => {
             let says_that_it_locks = word(segment, side.at(LOCK)).load(Relaxed) == 1;
-            is_readable(process) || says_that_it_locks && is_alone()
+            is_readable(process) || says_that_it_locks && sight.asks_for_lock() && is_alone()
         }
         Watch::Locks => is_alone(),
         Watch::Ended => true,
