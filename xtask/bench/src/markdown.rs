@@ -7,7 +7,8 @@ use crate::results::Results;
 use crate::subjects::{Family, Subject};
 use crate::table::{duration, number};
 use crate::wire::Result;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write;
 
 /// Where the picture lies, from the README.
@@ -88,11 +89,16 @@ fn goals(results: &Results) -> Result<String> {
     let mut text = format!("<details>\n<summary>{}</summary>\n\n", goals::sum(&groups));
     text += "| | ours | beside | theirs | ratio | wanted | |\n|---|--:|---|--:|--:|--:|---|\n";
     // A reason that many rows share is told once.
-    let mut told = BTreeSet::new();
+    let mut told = BTreeMap::new();
     let mut plain = |mut cells: [String; 7]| {
         if let Some((_, because)) = cells[6].split_once(": ") {
-            let because = if told.insert(because.to_owned()) { because } else { "as above" };
-            cells[6] = format!("**not reached**: {because}");
+            cells[6] = match told.entry(because.to_owned()) {
+                Entry::Occupied(first) => format!("**not reached**: as {} above", first.get()),
+                Entry::Vacant(first) => {
+                    first.insert(cells[0].clone());
+                    format!("**not reached**: {because}")
+                }
+            };
         }
         cells[6] = cells[6].replace("NOT REACHED", "**not reached**");
         cells
