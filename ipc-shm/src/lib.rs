@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[allow(unsafe_code)]
+mod futex;
 mod listing;
 mod locks;
 #[allow(unsafe_code)]

@@ -9,7 +9,9 @@
 //!   `ptr::copy`. To the machine it is a run of plain loads and stores, each of which moves whole bytes:
 //!   what a loop of relaxed atomic byte accesses would do, at the speed of `memcpy`. If another process
 //!   writes meanwhile, the copy is a mixture of old and new bytes, and nothing worse.
-//! * **Atomics** ([`Map::atomic_u32`] and its kin) are views of aligned words. Any bits are a valid value.
+//! * **Atomics** ([`Map::atomic_u64`]) are views of aligned words of eight bytes. Any bits are a valid value. Two of
+//!   them are the same or apart; with shorter ones they could overlap, where Rust's memory model knows no race, so
+//!   those are `unsafe`.
 //! * **Slices** are for those who can promise that nobody writes: an `unsafe` contract.
 //!
 //! This is the only module that maps and unmaps; `sys` has the other system calls.
@@ -105,24 +107,33 @@ impl Map {
         true
     }
 
-    /// The byte at `offset`; `None` if it is outside.
-    pub(crate) fn atomic_u8(&self, offset: usize) -> Option<&AtomicU8> {
-        let place = self.place::<AtomicU8>(offset)?;
-        // SAFETY: `place` has checked bounds; any bits are valid; it is mapped as long as `self` lives.
+    /// The double word at `offset`; `None` if it is outside or not aligned.
+    pub(crate) fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
+        let place = self.place::<AtomicU64>(offset)?;
+        // SAFETY: `place` has checked bounds and alignment; any bits are valid; it is mapped as long as
+        // `self` lives. By their alignment, two of these are the same or do not overlap.
         Some(unsafe { place.as_ref() })
     }
 
     /// The word at `offset`; `None` if it is outside or not aligned.
-    pub(crate) fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
+    ///
+    /// # Safety
+    ///
+    /// As long as it is used, nobody in this process uses the eight bytes in which it lies as an atomic of another
+    /// width.
+    pub(crate) unsafe fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
         let place = self.place::<AtomicU32>(offset)?;
-        // SAFETY: `place` has checked bounds and alignment; any bits are valid; it is mapped as long as
-        // `self` lives.
+        // SAFETY: as in `atomic_u64`; that it does not overlap with others, the caller promises.
         Some(unsafe { place.as_ref() })
     }
 
-    /// The double word at `offset`; `None` if it is outside or not aligned.
-    pub(crate) fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
-        let place = self.place::<AtomicU64>(offset)?;
+    /// The byte at `offset`; `None` if it is outside.
+    ///
+    /// # Safety
+    ///
+    /// That of [`atomic_u32`](Map::atomic_u32).
+    pub(crate) unsafe fn atomic_u8(&self, offset: usize) -> Option<&AtomicU8> {
+        let place = self.place::<AtomicU8>(offset)?;
         // SAFETY: as in `atomic_u32`.
         Some(unsafe { place.as_ref() })
     }
@@ -244,9 +255,13 @@ mod tests {
         let mut six = [0; 6];
         assert!(map.read_at(4090, &mut six) && &six == b"sixsix");
         assert!(!map.read_at(4091, &mut six) && &six == b"sixsix");
-        assert!(map.atomic_u8(4095).is_some() && map.atomic_u8(4096).is_none());
-        assert!(map.atomic_u32(4092).is_some() && map.atomic_u32(4093).is_none());
-        assert!(map.atomic_u32(4090).is_none() && map.atomic_u64(4092).is_none());
+        assert!(map.atomic_u64(4088).is_some() && map.atomic_u64(4092).is_none());
+        // SAFETY: they are not used.
+        let words = unsafe { [4092, 4093, 4090].map(|offset| map.atomic_u32(offset).is_some()) };
+        assert_eq!(words, [true, false, false]);
+        // SAFETY: they are not used.
+        let bytes = unsafe { [4095, 4096].map(|offset| map.atomic_u8(offset).is_some()) };
+        assert_eq!(bytes, [true, false]);
         map.atomic_u64(8).unwrap().store(7, Relaxed);
         let mut eight = [0; 8];
         assert!(map.read_at(8, &mut eight) && u64::from_ne_bytes(eight) == 7);

@@ -100,7 +100,7 @@ fn a_notification_whose_wake_up_was_lost_costs_a_short_delay() {
         common::until_asleep(waits.1.recv().unwrap());
         *mutex.lock().unwrap() = 7;
         // As if who notifies had been killed between counting and waking.
-        segment.atomic_u32(CONDVAR).unwrap().fetch_add(1, SeqCst);
+        segment.atomic_u64(CONDVAR).unwrap().fetch_add(1, SeqCst);
         let notified = Instant::now();
         let (value, woken, at) = waiting.join().unwrap();
         assert_eq!((value, woken), (7, ipc_shm::Woken::Notified));

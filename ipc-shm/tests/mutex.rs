@@ -125,7 +125,7 @@ fn what_is_opened_is_checked() {
     // SAFETY: as above.
     let made = unsafe { SharedMutex::init(&segment, end, 5_u64) };
     assert_eq!(made.unwrap_err().kind(), ErrorKind::MessageTooLarge);
-    assert_eq!(SharedCondvar::open(&segment, 4094).unwrap_err().kind(), ErrorKind::MessageTooLarge);
+    assert_eq!(SharedCondvar::open(&segment, 4092).unwrap_err().kind(), ErrorKind::LimitExceeded);
 }
 
 #[test]

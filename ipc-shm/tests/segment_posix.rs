@@ -104,11 +104,11 @@ fn open_waits_for_the_name() {
         let waiting = scope.spawn(|| {
             let segment =
                 Segment::open_within(endpoint, Wait::timeout(Duration::from_secs(10))).unwrap();
-            segment.atomic_u32(0).unwrap().store(1, Release);
+            segment.atomic_u64(0).unwrap().store(1, Release);
         });
-        let segment = Segment::create(endpoint, 4).unwrap();
+        let segment = Segment::create(endpoint, 8).unwrap();
         waiting.join().unwrap();
-        assert_eq!(segment.atomic_u32(0).unwrap().load(Acquire), 1);
+        assert_eq!(segment.atomic_u64(0).unwrap().load(Acquire), 1);
     });
 }
 

@@ -145,7 +145,7 @@ fn four_gib_cost_nothing_until_they_are_touched() {
 fn what_is_mapped_before_a_fork_is_shared_after_it() {
     let segment = Segment::inherited(8192).unwrap();
     assert!(segment.fd().is_none() && segment.id().is_none());
-    let word = segment.atomic_u32(8188).unwrap();
+    let word = segment.atomic_u64(8184).unwrap();
     word.store(41, Relaxed);
     // SAFETY: the child touches only the mapping and leaves by _exit: it allocates and locks nothing.
     match unsafe { fork() }.unwrap() {

@@ -1,4 +1,5 @@
-//! A condition variable between processes: a word that counts notifications, and futex(2).
+//! A condition variable between processes: a word that counts notifications, and futex(2), which compares its
+//! lower half.
 //!
 //! It is not the C library's. That one is not made for death: its waiters leave marks in it, and one that
 //! was killed in there can hold up everybody who notifies later, for ever. A count has no marks to leave:
@@ -10,12 +11,13 @@
 //! killed between adding and waking is found by the waiter itself, which looks again each [`RECHECK`].
 
 use super::guard::{LockError, SharedMutexGuard};
-use super::{ShmSafe, lock, sys};
+use super::{ShmSafe, lock};
+use crate::futex;
 use crate::map::Map;
 use crate::segment::Segment;
 use ipc_core::{Error, ErrorKind, Result, Wait};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -75,27 +77,26 @@ pub enum Woken {
 
 impl SharedCondvar {
     /// How many bytes of a segment it takes.
-    pub const SIZE: usize = 4;
+    pub const SIZE: usize = 8;
 
     /// Makes one in memory of its own, for this process and the children it forks from now on.
     pub fn inherited() -> Result<SharedCondvar> {
         SharedCondvar::open(&Segment::inherited(SharedCondvar::SIZE)?, 0)
     }
 
-    /// Uses the four bytes at `offset`, which everybody uses so: there is nothing to initialise, any
+    /// Uses the eight bytes at `offset`, which everybody uses so: there is nothing to initialise, any
     /// value will do to begin with.
     ///
     /// # Errors
     ///
-    /// [`MessageTooLarge`](ErrorKind::MessageTooLarge) if they are not inside, or the offset is not a
-    /// multiple of four.
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) if they are not inside, or the offset is not a
+    /// multiple of eight.
     pub fn open(segment: &Segment, offset: usize) -> Result<SharedCondvar> {
-        if segment.atomic_u32(offset).is_none() {
-            let length = segment.len();
-            let detail = format!(
-                "4 bytes at offset {offset}, which must be a multiple of 4, in a segment of {length}"
-            );
-            let error = Error::new(ErrorKind::MessageTooLarge, "open").with_detail(detail);
+        if segment.atomic_u64(offset).is_none() {
+            let remedy =
+                format!("8 bytes at {offset}, which must be a multiple of 8, are not all inside");
+            let error = Error::new(ErrorKind::LimitExceeded, "open");
+            let error = error.with_limit("the segment's size", segment.len() as u64, remedy);
             return Err(super::at(segment, error));
         }
         Ok(SharedCondvar { map: Arc::clone(segment.map()), offset })
@@ -136,7 +137,7 @@ impl SharedCondvar {
                 let notified = count.load(Relaxed) != seen;
                 return Ok((guard, if notified { Woken::Notified } else { Woken::TimedOut }));
             }
-            sys::sleep(count, seen, left.map_or(RECHECK, |left| left.min(RECHECK)));
+            futex::wait(count, seen as u32, left.map_or(RECHECK, |left| left.min(RECHECK)));
             if count.load(Relaxed) != seen {
                 return Ok((lock(place, Wait::Forever, OPERATION)?, Woken::Notified));
             }
@@ -162,11 +163,11 @@ impl SharedCondvar {
     fn notify(&self, most: i32) {
         let Some(count) = self.count() else { return };
         count.fetch_add(1, Relaxed);
-        sys::wake(count, most);
+        futex::wake(count, most);
     }
 
     /// The word, which is there: `open` has looked.
-    fn count(&self) -> Option<&AtomicU32> {
-        self.map.atomic_u32(self.offset)
+    fn count(&self) -> Option<&AtomicU64> {
+        self.map.atomic_u64(self.offset)
     }
 }

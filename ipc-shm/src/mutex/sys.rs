@@ -37,7 +37,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::ops::{Deref, DerefMut};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -326,20 +326,4 @@ fn init_mutex(mutex: *mut libc::pthread_mutex_t) -> Result<(), Errno> {
     check(unsafe { libc::pthread_mutex_init(mutex, attributes) })?;
     // SAFETY: initialised, and not used after this. (It frees nothing: the early returns leak nothing.)
     check(unsafe { libc::pthread_mutexattr_destroy(attributes) })
-}
-
-/// Sleeps until the word is [woken](wake), at most `limit`, unless it is not `expected` any more; see
-/// futex(2). It may return early, as on a signal.
-pub(super) fn sleep(word: &AtomicU32, expected: u32, limit: Duration) {
-    let limit = TimeSpec::from(limit);
-    let limit: *const libc::timespec = ptr::from_ref(limit.as_ref());
-    // SAFETY: the kernel reads the word and the timespec, which outlive the call; FUTEX_WAIT uses no other
-    // argument. Without FUTEX_PRIVATE_FLAG it works across processes.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, limit) };
-}
-
-/// Wakes at most `count` of those who sleep on the word, in any process.
-pub(super) fn wake(word: &AtomicU32, count: i32) {
-    // SAFETY: for FUTEX_WAKE the address is only a name; nothing is written.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
 }

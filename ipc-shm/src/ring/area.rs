@@ -6,6 +6,7 @@ use super::kernel;
 use super::layout::{self, Layout, Side};
 use super::memory::{Memory, copy_in, copy_out};
 use super::presence::Presence;
+use crate::futex;
 use crate::map::Map;
 use crate::segment::Segment;
 use std::cell::Cell;
@@ -155,10 +156,10 @@ impl Memory for Area {
     }
 
     fn sleep(&self, word: &AtomicU64, limit: Duration) {
-        kernel::wait(word, ASLEEP as u32, limit);
+        futex::wait(word, ASLEEP as u32, limit);
     }
 
     fn wake(&self, word: &AtomicU64) {
-        kernel::wake(word);
+        futex::wake(word, 1);
     }
 }

@@ -9,7 +9,8 @@ use super::core::{ASLEEP, Consumer};
 use super::link::LOOK_UP;
 use super::memory::Memory;
 use super::open::PAUSE;
-use super::{CAPABILITIES, ShmReceiver, ShmSender, Stats, kernel};
+use super::{CAPABILITIES, ShmReceiver, ShmSender, Stats};
+use crate::futex;
 use ipc_core::wait::nap;
 use ipc_core::{Address, Attempt, Capabilities, Endpoint, Error, ErrorKind, Receiver, Result, Scheme};
 use ipc_core::{Step, ToEndpoint, Wait, Waiter, Waiting};
@@ -53,7 +54,7 @@ struct Slot {
 
 impl ShmFanIn {
     /// The largest number of senders at a time.
-    pub const MAX_SENDERS: usize = kernel::MOST_WORDS;
+    pub const MAX_SENDERS: usize = futex::MOST_WORDS;
 
     /// Makes places for so many senders at a time, from 1 to [`MAX_SENDERS`](Self::MAX_SENDERS). The
     /// endpoint is a `shm://` one; options and errors are those of [`ShmReceiver::bind`], and `capacity` is
@@ -168,7 +169,7 @@ impl ShmFanIn {
         if !self.consumers().any(|consumer| consumer.has_news().unwrap_or(true)) {
             let receivers = self.slots.iter().filter_map(|slot| slot.receiver.as_ref());
             let words = receivers.map(|receiver| receiver.consumer.memory().consumer_waits());
-            kernel::wait_any(words, ASLEEP as u32, limit)
+            futex::wait_any(words, ASLEEP as u32, limit)
                 .map_err(|errno| Error::from_io(errno.into(), "recv"))?;
         }
         self.consumers().for_each(|consumer| consumer.get_up());

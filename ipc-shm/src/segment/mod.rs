@@ -26,7 +26,7 @@ use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 /// Memory shared between processes.
 ///
@@ -51,8 +51,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 ///
 /// The other processes may write at any time, so no safe method lends a slice.
 /// [`read_at`](Segment::read_at) and [`write_at`](Segment::write_at) copy; bytes that somebody changes
-/// meanwhile arrive as any mixture of old and new. [`atomic_u32`](Segment::atomic_u32) and its kin are for
-/// words that are changed and watched. All that is copied before a store with `Release` is seen by who reads
+/// meanwhile arrive as any mixture of old and new. [`atomic_u64`](Segment::atomic_u64) is for words that
+/// are changed and watched. All that is copied before a store with `Release` is seen by who reads
 /// the stored value with `Acquire`.
 ///
 /// # The object shrinks
@@ -163,30 +163,22 @@ impl Segment {
         }
     }
 
-    /// The byte at `offset`, to be changed and watched. `None` if it is outside.
-    pub fn atomic_u8(&self, offset: usize) -> Option<&AtomicU8> {
-        self.map.atomic_u8(offset)
-    }
-
-    /// The four bytes at `offset`, as a word. `None` if they are outside, or `offset` is not a multiple of
-    /// four.
+    /// The eight bytes at `offset`, as a word to be changed and watched. `None` if they are outside, or `offset` is
+    /// not a multiple of eight.
     ///
     /// ```
     /// use ipc_shm::Segment;
     /// use std::sync::atomic::Ordering::Relaxed;
     ///
     /// let segment = Segment::anonymous(64)?;
-    /// let count = segment.atomic_u32(60).expect("inside and aligned");
+    /// let count = segment.atomic_u64(56).expect("inside and aligned");
     /// assert_eq!(count.fetch_add(1, Relaxed), 0);
-    /// assert!(segment.atomic_u32(61).is_none() && segment.atomic_u32(64).is_none());
+    /// assert!(segment.atomic_u64(57).is_none() && segment.atomic_u64(64).is_none());
     /// # Ok::<(), ipc_shm::Error>(())
     /// ```
-    pub fn atomic_u32(&self, offset: usize) -> Option<&AtomicU32> {
-        self.map.atomic_u32(offset)
-    }
-
-    /// The eight bytes at `offset`, as a word. `None` if they are outside, or `offset` is not a multiple of
-    /// eight.
+    ///
+    /// Shorter ones are [`atomic_u32`](Segment::atomic_u32) and [`atomic_u8`](Segment::atomic_u8), which are `unsafe`:
+    /// they could overlap with longer ones.
     pub fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
         self.map.atomic_u64(offset)
     }

@@ -10,7 +10,7 @@ pub(crate) use processes::*;
 
 use ipc_shm::{ErrorKind, Segment, SegmentOptions, SharedCondvar, SharedMutex, ShmSafe};
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
 }
 
 pub(crate) const CONDVAR: usize = 512;
-pub(crate) const WORD: usize = 516;
+pub(crate) const WORD: usize = 520;
 pub(crate) const SIZE: usize = 4096;
 
 impl Shared {
@@ -61,8 +61,8 @@ impl Shared {
         Shared { segment, mutex, changed }
     }
 
-    pub(crate) fn word(&self) -> &AtomicU32 {
-        self.segment.atomic_u32(WORD).unwrap()
+    pub(crate) fn word(&self) -> &AtomicU64 {
+        self.segment.atomic_u64(WORD).unwrap()
     }
 
     pub(crate) fn count(&self, times: u64) {
@@ -87,7 +87,7 @@ pub(crate) fn kill_a_holder(shared: &Shared, name: &str) {
 }
 
 /// How often the calling thread was interrupted by [`storm`].
-static INTERRUPTED: AtomicU32 = AtomicU32::new(0);
+static INTERRUPTED: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn interrupted(_: libc::c_int) {
     INTERRUPTED.fetch_add(1, SeqCst);
