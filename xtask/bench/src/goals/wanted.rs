@@ -194,7 +194,7 @@ pub(super) const GROUPS: &[Group] = &[
         goals: &[
             goal("pipe", "raw pipe", 1.0 / 3.0).because(COPIES),
             goal("pipe capacity=1M", "raw pipe", 1.0 / 3.0).because(COPIES),
-            goal("unix", "raw unix", 1.0),
+            goal("unix", "raw unix", 1.0).because(SCATTER),
             goal("tcp", "raw tcp", 1.0).because(LOOKS),
             goal("pipe", "ipc-channel", 1.0).because(COPIES),
             goal("unix", "ipc-channel", 1.0).because(PACKETS),
