@@ -67,8 +67,9 @@ impl InprocSender {
     fn send_some(&mut self, messages: &[&[u8]], attempt: &mut Attempt) -> Result<usize, ErrorKind> {
         loop {
             self.socket.check()?;
-            // Asked before the look: the other half lets go of the names when the peer has come and gone.
-            let hopeless = self.outbox.is_none() && self.socket.is_nameless();
+            if self.outbox.is_none() {
+                self.look_for_peer()?;
+            }
             match self.push(messages) {
                 Ok(sent) => {
                     attempt.succeeded(&mut self.waiter);
@@ -82,9 +83,6 @@ impl InprocSender {
                 }
                 Err(Refused::NoMemory) => return Err(ErrorKind::LimitExceeded),
             }
-            if hopeless && self.outbox.is_none() {
-                return Err(ErrorKind::NoPeer);
-            }
             match attempt.next(&mut self.waiter)? {
                 Step::Look => pause(),
                 Step::Sleep(limit) => self.sleep(limit),
@@ -92,10 +90,21 @@ impl InprocSender {
         }
     }
 
-    fn push(&mut self, messages: &[&[u8]]) -> Result<usize, Refused> {
-        if self.outbox.is_none() {
-            self.outbox = self.arrival.try_recv().ok();
+    /// Takes this end of the connection, if a peer has come. Out of the way of those who have theirs.
+    #[cold]
+    fn look_for_peer(&mut self) -> Result<(), ErrorKind> {
+        // Asked before the look: the other half lets go of the names when the peer has come and gone.
+        let hopeless = self.socket.is_nameless();
+        self.outbox = self.arrival.try_recv().ok();
+        if hopeless && self.outbox.is_none() {
+            // A context that is shut down lets go of all names.
+            self.socket.check()?;
+            return Err(ErrorKind::NoPeer);
         }
+        Ok(())
+    }
+
+    fn push(&mut self, messages: &[&[u8]]) -> Result<usize, Refused> {
         match &mut self.outbox {
             Some(outbox) => outbox.push(messages),
             None => Err(Refused::Full),
