@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{PATIENCE, pattern, wait};
+use common::{PATIENCE, alone, pattern, wait};
 use ipc_pipe::{Endpoint, ErrorKind, PipeReceiver, PipeSender, Receiver, Sender, hand_over_as};
 use std::process::Command;
 
@@ -37,15 +37,24 @@ fn echoed_by_c(framing: &str, messages: &[Vec<u8>]) {
 
 #[test]
 fn frames_of_our_own() {
-    echoed_by_c("length", &[pattern(0), pattern(1), pattern(4_096), pattern(1 << 20)]);
+    alone("frames_of_our_own", || {
+        echoed_by_c("length", &[pattern(0), pattern(1), pattern(4_096), pattern(1 << 20)]);
+    });
 }
 
 #[test]
 fn arrays_of_fifty_characters() {
-    echoed_by_c("fixed:50", &[vec![0; 50], pattern(50), vec![b'x'; 50]]);
+    alone("arrays_of_fifty_characters", || {
+        echoed_by_c("fixed:50", &[vec![0; 50], pattern(50), vec![b'x'; 50]]);
+    });
 }
 
 #[test]
 fn lines_by_stdio() {
-    echoed_by_c("lines", &[b"a line".to_vec(), Vec::new(), vec![b'x'; 10_000], b"\xff\xfe".to_vec()]);
+    alone("lines_by_stdio", || {
+        echoed_by_c(
+            "lines",
+            &[b"a line".to_vec(), Vec::new(), vec![b'x'; 10_000], b"\xff\xfe".to_vec()],
+        );
+    });
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{NOBODY, PATIENCE, again, give_role, is_root, pattern, role, wait};
+use common::{NOBODY, PATIENCE, again, alone, give_role, is_root, pattern, role, wait};
 use ipc_pipe::{Endpoint, ErrorKind, Options, PipeReceiver, PipeSender, Receiver, Sender};
 use ipc_pipe::{hand_over, hand_over_as};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -15,6 +15,9 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+/// A number that nothing of this process has, with so few tests at a time.
+const FREE: u32 = 103;
 
 fn lines() -> Options {
     Endpoint::parse("pipe://stdin?framing=lines").unwrap().options().clone()
@@ -157,45 +160,49 @@ fn an_end_handed_over_blocks_in_the_child_though_it_did_not_here() {
 
 #[test]
 fn a_child_gets_several_ends_under_the_numbers_that_it_wants() {
-    let mut command = Command::new("sh");
-    command.args(["-c", "cat <&3 >&9; echo five >&5; echo four >&4"]);
-    let mut readers = Vec::new();
-    for number in [5, 9, 4] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        readers.push(reader);
-        hand_over_as(writer, number, &mut command).unwrap();
-    }
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    hand_over_as(reader, 3, &mut command).unwrap();
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    writer.write_all(b"through three\n").unwrap();
-    drop(writer);
-    let said = readers.iter_mut().map(|reader| std::io::read_to_string(reader).unwrap());
-    assert_eq!(said.collect::<Vec<_>>(), ["five\n", "through three\n", "four\n"]);
-    assert!(wait(&mut child).success());
+    alone("a_child_gets_several_ends_under_the_numbers_that_it_wants", || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat <&3 >&9; echo five >&5; echo four >&4"]);
+        let mut readers = Vec::new();
+        for number in [5, 9, 4] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            readers.push(reader);
+            hand_over_as(writer, number, &mut command).unwrap();
+        }
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        hand_over_as(reader, 3, &mut command).unwrap();
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        writer.write_all(b"through three\n").unwrap();
+        drop(writer);
+        let said = readers.iter_mut().map(|reader| std::io::read_to_string(reader).unwrap());
+        assert_eq!(said.collect::<Vec<_>>(), ["five\n", "through three\n", "four\n"]);
+        assert!(wait(&mut child).success());
 
-    let (reader, _writer) = std::io::pipe().unwrap();
-    let copy = || reader.try_clone().unwrap();
-    let mut command = Command::new("true");
-    for wrong in [0, 1, 2, u32::MAX] {
-        let error = hand_over_as(copy(), wrong, &mut command).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidOption);
-    }
-    let error = hand_over_as(copy(), i32::MAX as u32, &mut command).unwrap_err();
-    assert_eq!(error.limit().unwrap().name, "RLIMIT_NOFILE", "{error}");
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let copy = || reader.try_clone().unwrap();
+        let mut command = Command::new("true");
+        for wrong in [0, 1, 2, u32::MAX] {
+            let error = hand_over_as(copy(), wrong, &mut command).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidOption);
+        }
+        let error = hand_over_as(copy(), i32::MAX as u32, &mut command).unwrap_err();
+        assert_eq!(error.limit().unwrap().name, "RLIMIT_NOFILE", "{error}");
+    });
 }
 
 #[test]
 fn a_program_that_is_not_there_is_an_error_also_with_an_end_to_hand_over() {
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    let mut command = Command::new("/nonexistent");
-    hand_over_as(writer, 3, &mut command).unwrap();
-    assert_eq!(command.spawn().unwrap_err().kind(), std::io::ErrorKind::NotFound);
-    drop(command);
-    let mut nothing = Vec::new();
-    reader.read_to_end(&mut nothing).unwrap();
-    assert!(nothing.is_empty(), "the child must not write its failure into our pipe");
+    alone("a_program_that_is_not_there_is_an_error_also_with_an_end_to_hand_over", || {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut command = Command::new("/nonexistent");
+        hand_over_as(writer, 3, &mut command).unwrap();
+        assert_eq!(command.spawn().unwrap_err().kind(), std::io::ErrorKind::NotFound);
+        drop(command);
+        let mut nothing = Vec::new();
+        reader.read_to_end(&mut nothing).unwrap();
+        assert!(nothing.is_empty(), "the child must not write its failure into our pipe");
+    });
 }
 
 /// What the tests of the standard streams do in the child: copy lines from one to the other.
@@ -275,7 +282,7 @@ fn lines_of_several_processes_into_one_shared_output_stay_whole() {
     const NAME: &str = "lines_of_several_processes_into_one_shared_output_stay_whole";
     const COUNT: usize = 500;
     if let Some(letter) = role() {
-        let mut sender = PipeSender::open("pipe://fd/3?framing=lines").unwrap();
+        let mut sender = PipeSender::open(format!("pipe://fd/{FREE}?framing=lines")).unwrap();
         for length in 0..COUNT {
             sender.send(letter.repeat(length + 1).as_bytes()).unwrap();
         }
@@ -290,7 +297,7 @@ fn lines_of_several_processes_into_one_shared_output_stay_whole() {
     for (letter, user) in [("a", NOBODY), ("b", NOBODY), ("c", 0), ("d", 0)] {
         let mut command = again(NAME, letter);
         command.uid(user).gid(user);
-        hand_over_as(writer.try_clone().unwrap(), 3, &mut command).unwrap();
+        hand_over_as(writer.try_clone().unwrap(), FREE, &mut command).unwrap();
         children.push(command.spawn().unwrap());
     }
     drop(writer);
@@ -312,7 +319,7 @@ fn another_users_fifo_which_can_only_be_polled_takes_long_messages() {
     const NAME: &str = "another_users_fifo_which_can_only_be_polled_takes_long_messages";
     const SIZES: [usize; 5] = [0, 1, 4_096, 65_536, 300_000];
     if role().is_some() {
-        let mut sender = PipeSender::open("pipe://fd/3").unwrap();
+        let mut sender = PipeSender::open(format!("pipe://fd/{FREE}")).unwrap();
         assert!(format!("{sender:?}").contains("mode: Shared"));
         while sender.try_send(b"filling").is_ok() {}
         let error = sender.send_timeout(b"filling", Duration::from_millis(5)).unwrap_err();
@@ -335,7 +342,7 @@ fn another_users_fifo_which_can_only_be_polled_takes_long_messages() {
     drop(both);
     let mut command = again(NAME, "");
     command.uid(NOBODY).gid(NOBODY);
-    hand_over_as(writer, 3, &mut command).unwrap();
+    hand_over_as(writer, FREE, &mut command).unwrap();
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     drop(command);
     let report = PipeReader::from(OwnedFd::from(child.stdout.take().unwrap()));
@@ -371,19 +378,21 @@ fn what_was_printed_before_goes_out_before_what_is_sent() {
 
 #[test]
 fn a_descriptor_that_does_not_block_is_made_to_when_handed_over() {
-    let (mut writer, kept, mut command) = {
-        let (reader, writer) = std::io::pipe().unwrap();
-        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-        let kept = reader.try_clone().unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", "cat <&3 >/dev/null"]);
-        hand_over_as(reader, 3, &mut command).unwrap();
-        (writer, kept, command)
-    };
-    assert!(blocks(&kept));
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    writer.write_all(b"something").unwrap();
-    drop(writer);
-    assert!(wait(&mut child).success());
+    alone("a_descriptor_that_does_not_block_is_made_to_when_handed_over", || {
+        let (mut writer, kept, mut command) = {
+            let (reader, writer) = std::io::pipe().unwrap();
+            fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+            let kept = reader.try_clone().unwrap();
+            let mut command = Command::new("sh");
+            command.args(["-c", "cat <&3 >/dev/null"]);
+            hand_over_as(reader, 3, &mut command).unwrap();
+            (writer, kept, command)
+        };
+        assert!(blocks(&kept));
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        writer.write_all(b"something").unwrap();
+        drop(writer);
+        assert!(wait(&mut child).success());
+    });
 }

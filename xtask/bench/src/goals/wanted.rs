@@ -164,7 +164,7 @@ pub(super) const GROUPS: &[Group] = &[
             goal("inproc", "libzmq inproc", 1.0 / 4.0),
             goal("mq", "posixmq", 1.05).because(SCATTER),
             goal("mq", "raw mq", 1.05).because(SCATTER),
-            goal("sysvmsg", "raw sysvmsg", 1.05),
+            goal("sysvmsg", "raw sysvmsg", 1.05).because(SCATTER),
         ],
     },
     Group {
@@ -183,7 +183,7 @@ pub(super) const GROUPS: &[Group] = &[
             goal("shm", "iceoryx2 in place", 1.0 / 2.0),
             goal("mq", "posixmq", 1.05).because(SCATTER),
             goal("mq", "raw mq", 1.05).because(SCATTER),
-            goal("sysvmsg", "raw sysvmsg", 1.05),
+            goal("sysvmsg", "raw sysvmsg", 1.05).because(SCATTER),
         ],
     },
     Group {
