@@ -38,10 +38,9 @@ pub struct Deframer {
     end: usize,
     /// How many bytes from `start` are known to hold no delimiter.
     scanned: usize,
-    /// Inside a message that is too long: what comes is dropped, up to the next delimiter.
-    skipping: bool,
-    /// How much of it has been dropped since it was last told.
-    skipped: usize,
+    /// Inside a message that is too long: what comes is dropped, up to the next delimiter. So many bytes were
+    /// since that was last told.
+    skipping: Option<usize>,
     /// The stream can be read no further, because a length in it was not to be believed.
     broken: bool,
     /// How many messages have been short since the last long one.
@@ -70,8 +69,7 @@ impl Deframer {
             start: 0,
             end: 0,
             scanned: 0,
-            skipping: false,
-            skipped: 0,
+            skipping: None,
             broken: false,
             short_messages: 0,
         }
@@ -130,7 +128,7 @@ impl Deframer {
         let tail = self.start..self.end;
         self.start = self.end;
         self.scanned = 0;
-        if held == 0 || self.skipping || self.broken {
+        if held == 0 || self.skipping.is_some() || self.broken {
             return Ok(None);
         }
         match self.framing {
@@ -188,23 +186,22 @@ impl Deframer {
             let unscanned = self.buffer.get(self.start + self.scanned..self.end).unwrap_or_default();
             let found = unscanned.iter().position(|byte| *byte == delimiter);
             let length = self.scanned + found.unwrap_or(unscanned.len());
-            if self.skipping {
+            if let Some(skipped) = self.skipping.take() {
                 self.start += length + usize::from(found.is_some());
                 self.scanned = 0;
-                self.skipping = found.is_none();
-                if !self.skipping {
+                if found.is_some() {
                     continue;
                 }
-                self.skipped = self.skipped.saturating_add(length);
-                if self.skipped < Deframer::TOLD_AGAIN {
+                let skipped = skipped.saturating_add(length);
+                if skipped < Deframer::TOLD_AGAIN {
+                    self.skipping = Some(skipped);
                     return Ok(None);
                 }
-                self.skipped = 0;
+                self.skipping = Some(0);
                 return Err(self.too_large(self.max_message.saturating_add(Deframer::TOLD_AGAIN)));
             }
             if length > self.max_message {
-                self.skipping = true;
-                self.skipped = 0;
+                self.skipping = Some(0);
                 return Err(self.too_large(length));
             }
             self.scanned = length;
