@@ -20,12 +20,7 @@ fn child() {
     let Some((task, name)) = common::task() else { return };
     let shared = Shared::open(&name);
     match task.as_str() {
-        "hold" => {
-            let mut twins = shared.mutex.lock().unwrap();
-            twins.one += 1; // and never the other
-            shared.word().store(1, SeqCst);
-            common::wait_for_ever();
-        }
+        "hold" => shared.hold(),
         "answer" => {
             let mut twins = shared.mutex.lock().unwrap();
             for turn in 0..500 {

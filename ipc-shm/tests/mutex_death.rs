@@ -18,12 +18,7 @@ fn child() {
     let Some((task, name)) = common::task() else { return };
     let shared = Shared::open(&name);
     match task.as_str() {
-        "hold" => {
-            let mut twins = shared.mutex.lock().unwrap();
-            twins.one += 1; // and never the other
-            shared.word().store(1, SeqCst);
-            common::wait_for_ever();
-        }
+        "hold" => shared.hold(),
         "hold unrepaired" => {
             let Err(LockError::OwnerDied(_twins)) = shared.mutex.lock() else { panic!("not told") };
             shared.word().store(2, SeqCst);

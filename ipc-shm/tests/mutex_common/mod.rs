@@ -65,6 +65,14 @@ impl Shared {
         self.segment.atomic_u64(WORD).unwrap()
     }
 
+    /// Takes the mutex, says so in the word, and keeps it until it is killed, half-way through a change.
+    pub(crate) fn hold(&self) {
+        let mut twins = self.mutex.lock().unwrap();
+        twins.one += 1; // and never the other
+        self.word().store(1, SeqCst);
+        wait_for_ever();
+    }
+
     pub(crate) fn count(&self, times: u64) {
         for _ in 0..times {
             let mut twins = self.mutex.lock().unwrap();

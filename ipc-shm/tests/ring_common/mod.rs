@@ -6,10 +6,13 @@
 #[path = "../names/mod.rs"]
 pub(crate) mod names;
 
+use ipc_shm::{Receiver, Sender};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// An endpoint that nobody else uses.
@@ -44,6 +47,22 @@ pub(crate) fn asleep<T: Send + 'static>(
     });
     until_asleep(told.recv().unwrap());
     thread
+}
+
+/// Sends a message to a receiver that sleeps, and clears the word that says so before, as if somebody had been killed
+/// between clearing it and waking: the message must be received all the same, within 100 milliseconds.
+pub(crate) fn receives_without_being_woken(
+    waits: &AtomicU64,
+    sender: &mut impl Sender,
+    mut receiver: impl Receiver + 'static,
+) {
+    let receiving = asleep(move || (receiver.recv_vec(), Instant::now()));
+    waits.store(0, Relaxed);
+    sender.send(b"message").unwrap();
+    let sent = Instant::now();
+    let (received, at) = receiving.join().unwrap();
+    assert_eq!(received.unwrap(), b"message");
+    assert!(at.saturating_duration_since(sent) < Duration::from_millis(100));
 }
 
 /// Waits until a thread of this process sleeps in futex(2).
