@@ -49,8 +49,8 @@ const NUMBER: usize = 8;
 ///
 /// The longest request is eight bytes shorter than the transport's longest message. The eight bytes may be any:
 /// so of the [framings](crate::Framing) of a stream `lines` and `nul` fail sooner or later, and `raw` does not
-/// keep messages apart. Over UDP a request or its answer may be lost: give
-/// each call a deadline, and make it again.
+/// keep messages apart. Over UDP a request or its answer may be lost: give each call a deadline, and make it
+/// again.
 #[derive(Debug)]
 pub struct Caller<P> {
     pair: P,

@@ -13,8 +13,8 @@
 //!
 //! Whether anybody holds a name is found out by connecting a datagram socket to it. For a name without a
 //! socket that is refused (`ECONNREFUSED`); one with a socket of another type gives `EPROTOTYPE`, listening
-//! or not, and a datagram socket that is connected to somebody else `EPERM`. So a listener is not bothered by a connection that nobody wants, and one that has bound but
-//! does not listen yet is not taken for dead.
+//! or not, and a datagram socket that is connected to somebody else `EPERM`. So a listener is not bothered by
+//! a connection that nobody wants, and one that has bound but does not listen yet is not taken for dead.
 
 use ipc_core::wait::nap;
 use ipc_core::{Error, ErrorKind, Result};
